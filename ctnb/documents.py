@@ -1,0 +1,148 @@
+"""The YAML files that people write: read strictly, explained by line, edited with their comments kept."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from ctnb.errors import CtnbError, suggest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Form(BaseModel):
+    """A part of a document: frozen, and refusing keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read(path: Path, error: type[CtnbError]) -> Any:
+    """The mapping in the YAML file `path`, with line numbers. Raises `error` when it is not one."""
+    try:
+        loaded = _yaml().load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise error(f"{path.name} is missing in {path.parent.name}/.", hint=f"Write {path}.") from None
+    except UnicodeDecodeError:
+        raise error(f"{path.name} is not UTF-8 text.", hint="Save it as UTF-8.") from None
+    except MarkedYAMLError as trouble:
+        line = trouble.problem_mark.line + 1 if trouble.problem_mark else 1
+        raise error(f"{path.name}, line {line}: not valid YAML: {trouble.problem}.") from None
+    if not isinstance(loaded, Mapping):
+        raise error(f"{path.name} must be a mapping of keys to values.", hint="Start with: format: 1")
+    return loaded
+
+
+def parse(model: type[Model], data: Any, name: str, error: type[CtnbError]) -> Model:
+    """
+    `data` as a `model`.
+
+    Raises `error` with a line per problem: where it stands, what was expected, and for an unknown key the
+    nearest known one. Values are never quoted.
+    """
+    try:
+        return model.model_validate(_plain(data))
+    except ValidationError as trouble:
+        lines = [_explain(model, data, problem) for problem in trouble.errors()]
+    raise error(f"{name} cannot be used: " + "; ".join(lines) + ".", hint="The reference lists every key of this file.")
+
+
+def edit(path: Path, changes: Mapping[tuple[str, ...], Any], error: type[CtnbError]) -> None:
+    """Set the value at each key path of `changes` in the file `path`; comments and order stay."""
+    document = read(path, error) if path.exists() else {}
+    for keys, value in changes.items():
+        place = document
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+        place[keys[-1]] = value
+    stream = io.StringIO()
+    _yaml().dump(document, stream)
+    write_text(path, stream.getvalue())
+
+
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write `text` to `path` whole or not at all: a temporary name, fsync, then a move."""
+    write_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write `content` to `path` whole or not at all: a temporary name, fsync, then a move."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 110
+    return yaml
+
+
+def _plain(data: Any) -> Any:
+    """ruamel's annotated values as plain Python ones."""
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_plain(value) for value in data]
+    if isinstance(data, str):
+        return str(data)
+    return data
+
+
+def _explain(model: type[BaseModel], data: Any, problem: Any) -> str:
+    place = problem["loc"]
+    where = ".".join(str(part) for part in place) or "the file"
+    line = _line(data, place)
+    where = f"line {line}, {where}" if line else where
+    if problem["type"] == "extra_forbidden":
+        near = suggest(str(place[-1]), _known_keys(model, place[:-1]))
+        return f"{where}: unknown key" + (f", did you mean '{near[0]}'?" if near else "")
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _line(data: Any, place: Iterable[Any]) -> int | None:
+    """The 1-based line in the file where `place` stands, as far as it can be followed."""
+    line: int | None = None
+    for part in place:
+        marks = getattr(data, "lc", None)
+        try:
+            line = marks.key(part)[0] + 1 if isinstance(data, Mapping) else marks.item(part)[0] + 1  # type: ignore[union-attr]  # ruamel's own attribute; a miss is caught
+            data = data[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def _known_keys(model: type[BaseModel], place: Iterable[Any]) -> list[str]:
+    """The keys that the part of `model` at `place` knows."""
+    found: type[BaseModel] = model
+    for part in place:
+        field = found.model_fields.get(str(part))
+        inner = _model_in(field.annotation) if field else None
+        found = inner or found
+    return [field.alias or name for name, field in found.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    arguments = getattr(annotation, "__args__", ())
+    return next((model for model in map(_model_in, arguments) if model), None)

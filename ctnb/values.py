@@ -1,0 +1,228 @@
+"""
+The one table of types: how a contract type is read from text, stored, shown and written canonically.
+
+No other mapping exists. SQL in this module is DuckDB's; expressions take the name of a VARCHAR or typed
+expression and return SQL text. Every parse is total: what cannot be converted becomes NULL, never an error,
+so that the caller can tell a reject (text there, value NULL) from an empty cell.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+NUMBER_DIGITS = 18
+"""Digits of a DECIMAL column: the most that DuckDB and Parquet keep in 64 bits."""
+
+POINT_SCALE = 6
+"""Decimals of a coordinate, in degrees: about a decimetre."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The type of one column, as the contract says it."""
+
+    type: str
+    """One of the keys of `TYPES`."""
+    scale: int = 0
+    """Digits after the decimal point; only number, money and percent have any."""
+    format: str | None = None
+    """How dates and timestamps are written in the source, e.g. MM/DD/YYYY; ISO 8601 when None."""
+
+
+@dataclass(frozen=True)
+class TypeRow:
+    """One row of the table of types."""
+
+    parquet: str
+    """DuckDB's and Parquet's type; {scale} is filled in."""
+    pandas: str
+    """The dtype that `Table.df` gives."""
+    r: str
+    """The R vector that a transform receives."""
+    soda: str
+    """Socrata's dataTypeName."""
+    opendatasoft: str
+    """Opendatasoft's field type."""
+    canonical: str
+    """The text that the content digest hashes."""
+    default_scale: int | None = None
+    """Scale where the contract gives none; None: the type has no scale."""
+
+
+TYPES: dict[str, TypeRow] = {
+    "text": TypeRow("VARCHAR", "string[pyarrow]", "character", "text", "text", "the text, unchanged"),
+    "code": TypeRow("VARCHAR", "string[pyarrow]", "character", "text", "text", "the text, blanks around it gone"),
+    "integer": TypeRow("BIGINT", "int64[pyarrow]", "integer, or double beyond 2^31", "number", "int", "decimal digits"),
+    "number": TypeRow(f"DECIMAL({NUMBER_DIGITS},{{scale}})", "double[pyarrow]", "double", "number", "double",
+                      "decimal digits at the contract's scale", 6),
+    "money": TypeRow(f"DECIMAL({NUMBER_DIGITS},{{scale}})", "decimal128(18, 2)[pyarrow]", "double", "number", "double",
+                     "decimal digits at scale 2", 2),
+    "percent": TypeRow(f"DECIMAL({NUMBER_DIGITS},{{scale}})", "double[pyarrow]", "double", "number", "double",
+                       "decimal digits at the contract's scale; 66 % is 66", 2),
+    "date": TypeRow("DATE", "date32[day][pyarrow]", "Date", "calendar_date", "date", "YYYY-MM-DD"),
+    "timestamp": TypeRow("TIMESTAMP", "timestamp[us][pyarrow]", "POSIXct, UTC", "calendar_date", "datetime",
+                         "YYYY-MM-DDThh:mm:ss.ffffff, no zone"),
+    "boolean": TypeRow("BOOLEAN", "bool[pyarrow]", "logical", "checkbox", "text", "true or false"),
+    "url": TypeRow("VARCHAR", "string[pyarrow]", "character", "url", "text", "the address, unchanged"),
+    "point": TypeRow("VARCHAR", "string[pyarrow]", "character", "point", "geo_point_2d",
+                     f"POINT (longitude latitude), {POINT_SCALE} decimals"),
+}  # fmt: skip
+
+TRUE_WORDS = ("true", "t", "yes", "y", "1")
+FALSE_WORDS = ("false", "f", "no", "n", "0")
+
+_DATE_TOKENS = (
+    ("YYYY", "%Y"), ("YY", "%y"), ("MMM", "%b"), ("MM", "%m"), ("DD", "%d"),
+    ("hh", "%H"), ("mm", "%M"), ("ss", "%S"), ("ffffff", "%f"), ("fff", "%g"), ("AM", "%p"),
+)  # fmt: skip
+
+
+def parquet_type(kind: Kind) -> str:
+    """The DuckDB type that a column of this kind is stored as."""
+    return TYPES[kind.type].parquet.format(scale=kind.scale)
+
+
+def strptime_format(words: str) -> str:
+    """
+    The strptime format for a contract's date format, e.g. %m/%d/%Y for MM/DD/YYYY.
+
+    Hours are 1 to 12 when the format has AM. Raises ValueError when no part of a date is named.
+    """
+    made, rest = "", words
+    while rest:
+        token = next((pair for pair in _DATE_TOKENS if rest.startswith(pair[0])), None)
+        made += token[1] if token else rest[0].replace("%", "%%")
+        rest = rest[len(token[0]) if token else 1 :]
+    if "%Y" not in made and "%y" not in made:
+        raise ValueError("a date format names at least the year: YYYY")
+    return made.replace("%H", "%I") if "%p" in made else made
+
+
+def quote_name(name: str) -> str:
+    """`name` as a SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """`text` as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def parse_sql(kind: Kind, expression: str) -> str:
+    """SQL that turns the non-null VARCHAR `expression` into a value of `kind`, or NULL where it cannot."""
+    return _PARSERS[kind.type](kind, expression)
+
+
+def canonical_sql(kind: Kind, expression: str) -> str:
+    """SQL for the canonical text of a typed `expression`; NULL stays NULL."""
+    if kind.type == "timestamp":
+        return f"strftime({expression}, '%Y-%m-%dT%H:%M:%S.%f')"
+    if kind.type == "date":
+        return f"strftime({expression}, '%Y-%m-%d')"
+    return f"CAST({expression} AS VARCHAR)"
+
+
+def _text(kind: Kind, x: str) -> str:
+    return x
+
+
+def _code(kind: Kind, x: str) -> str:
+    return f"trim({x})"
+
+
+def _integer(kind: Kind, x: str) -> str:
+    shape = r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)$"
+    return f"CASE WHEN regexp_matches(trim({x}), '{shape}') THEN TRY_CAST(replace(trim({x}), ',', '') AS BIGINT) END"
+
+
+def _decimal(x: str, scale: int) -> str:
+    """`x` is cleaned text; more decimals than `scale` is a failure, because rounding would lose what was read."""
+    shape = r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)?(\.[0-9]*)?$"
+    too_fine = rf"\.[0-9]{{{scale}}}[0-9]*[1-9]"
+    return (
+        f"CASE WHEN regexp_matches({x}, '{shape}') AND regexp_matches({x}, '[0-9]')"
+        f" AND NOT regexp_matches({x}, '{too_fine}')"
+        f" THEN TRY_CAST(replace({x}, ',', '') AS DECIMAL({NUMBER_DIGITS},{scale})) END"
+    )
+
+
+def _number(kind: Kind, x: str) -> str:
+    scientific = r"^[+-]?[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]+$"
+    wide = f"TRY_CAST(trim({x}) AS DOUBLE)"
+    return (
+        f"CASE WHEN regexp_matches(trim({x}), '{scientific}')"
+        f" THEN TRY_CAST({wide} AS DECIMAL({NUMBER_DIGITS},{kind.scale}))"
+        f" ELSE {_decimal(f'trim({x})', kind.scale)} END"
+    )
+
+
+def _money(kind: Kind, x: str) -> str:
+    bare = rf"regexp_replace(regexp_replace(trim({x}), '^\((.*)\)$', '-\1'), '^([+-]?)\s*\$\s*([+-]?)', '\1\2')"
+    return _decimal(bare, kind.scale)
+
+
+def _percent(kind: Kind, x: str) -> str:
+    return _decimal(rf"regexp_replace(trim({x}), '\s*%$', '')", kind.scale)
+
+
+def _date(kind: Kind, x: str) -> str:
+    if kind.format is None:
+        shape = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+        return f"CASE WHEN regexp_matches(trim({x}), '{shape}') THEN TRY_CAST(trim({x}) AS DATE) END"
+    return f"CAST({_strptime(kind.format, x)} AS DATE)"
+
+
+def _timestamp(kind: Kind, x: str) -> str:
+    if kind.format is None:
+        shape = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?$"
+        return f"CASE WHEN regexp_matches(trim({x}), '{shape}') THEN TRY_CAST(trim({x}) AS TIMESTAMP) END"
+    return _strptime(kind.format, x)
+
+
+def _strptime(words: str, x: str) -> str:
+    return f"try_strptime(trim({x}), {quote_text(strptime_format(words))})"
+
+
+def _boolean(kind: Kind, x: str) -> str:
+    true, false = (", ".join(f"'{word}'" for word in words) for words in (TRUE_WORDS, FALSE_WORDS))
+    return f"CASE WHEN lower(trim({x})) IN ({true}) THEN true WHEN lower(trim({x})) IN ({false}) THEN false END"
+
+
+def _url(kind: Kind, x: str) -> str:
+    return rf"CASE WHEN regexp_matches(trim({x}), '^https?://[^\s]+$') THEN trim({x}) END"
+
+
+def _point(kind: Kind, x: str) -> str:
+    degree = r"(-?[0-9]{1,3}(?:\.[0-9]+)?)"
+    pair = rf"\(\s*{degree}\s*,\s*{degree}\s*\)\s*$"
+    wkt = rf"^POINT\s*\(\s*{degree}\s+{degree}\s*\)$"
+    lat, lon = f"regexp_extract({x}, '{pair}', 1)", f"regexp_extract({x}, '{pair}', 2)"
+    east, north = f"regexp_extract(trim({x}), '{wkt}', 1)", f"regexp_extract(trim({x}), '{wkt}', 2)"
+    return (
+        f"CASE WHEN regexp_matches({x}, '{pair}') THEN {_point_text(lon, lat)}"
+        f" WHEN regexp_matches(trim({x}), '{wkt}') THEN {_point_text(east, north)} END"
+    )
+
+
+def _point_text(lon: str, lat: str) -> str:
+    x, y = (f"CAST(CAST({part} AS DOUBLE) AS DECIMAL(12,{POINT_SCALE}))" for part in (lon, lat))
+    return f"CASE WHEN abs({x}) <= 180 AND abs({y}) <= 90 THEN 'POINT (' || {x} || ' ' || {y} || ')' END"
+
+
+_PARSERS = {
+    "text": _text, "code": _code, "integer": _integer, "number": _number, "money": _money,
+    "percent": _percent, "date": _date, "timestamp": _timestamp, "boolean": _boolean, "url": _url,
+    "point": _point,
+}  # fmt: skip
+
+
+def shape(text: str) -> str:
+    """
+    The masked shape of `text`: digits become 9, letters a or A, other marks stay, runs over 3 are shortened.
+
+    The only form in which text that may be a cell appears in a message.
+    """
+    masked = re.sub(r"[a-zà-ÿ]", "a", re.sub(r"[A-ZÀ-Þ]", "A", re.sub(r"\d", "9", text)))
+    masked = "".join(mark if mark.isascii() else "?" for mark in masked)
+    return re.sub(r"(.)\1{3,}", r"\1\1\1…", masked)[:24]
