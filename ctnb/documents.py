@@ -51,7 +51,10 @@ def parse(model: type[Model], data: Any, name: str, error: type[CtnbError]) -> M
         return model.model_validate(_plain(data))
     except ValidationError as trouble:
         lines = [_explain(model, data, problem) for problem in trouble.errors()]
-    raise error(f"{name} cannot be used: " + "; ".join(lines) + ".", hint="The reference lists every key of this file.")
+    raise error(
+        f"{name} cannot be used: " + "; ".join(lines) + ".",
+        hint="The reference lists every key of this file.",
+    )
 
 
 def edit(path: Path, changes: Mapping[tuple[str, ...], Any], error: type[CtnbError]) -> None:

@@ -158,7 +158,9 @@ def _number(kind: Kind, x: str) -> str:
 
 
 def _money(kind: Kind, x: str) -> str:
-    bare = rf"regexp_replace(regexp_replace(trim({x}), '^\((.*)\)$', '-\1'), '^([+-]?)\s*\$\s*([+-]?)', '\1\2')"
+    bare = (
+        rf"regexp_replace(regexp_replace(trim({x}), '^\((.*)\)$', '-\1'), '^([+-]?)\s*\$\s*([+-]?)', '\1\2')"
+    )
     return _decimal(bare, kind.scale)
 
 
@@ -186,7 +188,9 @@ def _strptime(words: str, x: str) -> str:
 
 def _boolean(kind: Kind, x: str) -> str:
     true, false = (", ".join(f"'{word}'" for word in words) for words in (TRUE_WORDS, FALSE_WORDS))
-    return f"CASE WHEN lower(trim({x})) IN ({true}) THEN true WHEN lower(trim({x})) IN ({false}) THEN false END"
+    return (
+        f"CASE WHEN lower(trim({x})) IN ({true}) THEN true WHEN lower(trim({x})) IN ({false}) THEN false END"
+    )
 
 
 def _url(kind: Kind, x: str) -> str:

@@ -1,0 +1,114 @@
+"""
+Digests: of files, of tables' contents, and keyed ones for what is not released.
+
+The content digest `ctnb-table/1` is SHA-256 over a header (column names, contract types and scales), the
+row count, and the sorted SHA-256 of every row's canonical text. Row order does not count, duplicates do.
+Row hashes are never added or xor-ed. A plain digest of a small table is an oracle for its hidden cells, so
+digests of anything not released are HMAC-SHA256 under the project's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctnb.values import Kind, canonical_sql, quote_name
+
+if TYPE_CHECKING:
+    import duckdb
+
+TABLE_FORMAT = "ctnb-table/1"
+KEYED = "hmac-sha256:"
+PLAIN = "sha256:"
+
+
+def of_bytes(content: bytes) -> str:
+    """SHA-256 of `content`, as `sha256:` and 64 hex digits."""
+    return PLAIN + hashlib.sha256(content).hexdigest()
+
+
+def of_file(path: Path) -> str:
+    """SHA-256 of the bytes of the file at `path`, as `sha256:` and 64 hex digits."""
+    with path.open("rb") as stream:
+        return PLAIN + hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def keyed(digest: str, key: bytes) -> str:
+    """HMAC-SHA256 of the text of a plain `digest`, as `hmac-sha256:` and 64 hex digits."""
+    return KEYED + hmac.new(key, digest.encode("ascii"), hashlib.sha256).hexdigest()
+
+
+def project_key(path: Path) -> bytes:
+    """The 32 bytes of the project's key at `path`; made, readable by its owner only, when missing."""
+    if not path.exists():
+        made = secrets.token_bytes(32)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(made)
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:  # a link never replaces: the first process to make a key wins
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path.read_bytes()
+
+
+def canonical_json(value: Any) -> bytes:
+    """`value` as JSON that has one form: sorted keys, no blanks, UTF-8, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8")
+
+
+def row_text_sql(columns: Iterable[tuple[str, Kind]]) -> str:
+    """
+    SQL for one row's canonical text.
+
+    Each cell is its length in bytes of UTF-8, a colon and its canonical text; null is a dash. Lengths keep
+    ("ab", "c") apart from ("a", "bc").
+    """
+    return " || ".join(_cell_text_sql(name, kind) for name, kind in columns) or "''"
+
+
+def of_table(
+    connection: duckdb.DuckDBPyConnection, relation: str, columns: Iterable[tuple[str, Kind]]
+) -> str:
+    """
+    The content digest of the SQL `relation`, whose `columns` (name, kind) count in this order.
+
+    `connection` is DuckDB's; sorting may spill to its temporary folder. Returns `sha256:` and 64 hex digits.
+    """
+    columns = list(columns)
+    digest = hashlib.sha256(_header(columns))
+    counted = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    digest.update(f"{counted[0]}\n".encode("ascii"))
+    query = f"SELECT sha256({row_text_sql(columns)}) AS h FROM {relation} ORDER BY h"
+    for batch in _batches(connection, query):
+        digest.update(batch)
+    return PLAIN + digest.hexdigest()
+
+
+def _header(columns: list[tuple[str, Kind]]) -> bytes:
+    listed = [[name, kind.type, kind.scale] for name, kind in columns]
+    return canonical_json([TABLE_FORMAT, listed]) + b"\n"
+
+
+def _cell_text_sql(name: str, kind: Kind) -> str:
+    text = canonical_sql(kind, quote_name(name))
+    return f"CASE WHEN {quote_name(name)} IS NULL THEN '-' ELSE strlen({text}) || ':' || {text} END"
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterable[bytes]:
+    """The row hashes of `query`, each followed by a line feed, in pieces."""
+    cursor = connection.execute(query)
+    while rows := cursor.fetchmany(20_000):
+        yield "".join(f"{row[0]}\n" for row in rows).encode("ascii")
