@@ -19,7 +19,7 @@ def now() -> dt.datetime:
 
 
 def fix(moment: dt.datetime | None) -> None:
-    """Stand still at `moment` (aware), or go on with the system's clock when None. For tests and rehearsals."""
+    """Stand still at `moment` (aware), or go on with the system's clock when None. For tests."""
     global _fixed
     _fixed = moment
 

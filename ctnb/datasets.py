@@ -61,7 +61,9 @@ class Column(documents.Form):
 
     name: str = Field(description="The name it is published under: lower case letters, digits and _.")
     header: str | None = Field(None, description="Its header in the source, when not the name.")
-    position: int | None = Field(None, description="Its place in the source, from 1, where headers are blank or double.", gt=0)  # fmt: skip
+    position: int | None = Field(
+        None, description="Its place in the source, from 1, where headers are blank or double.", gt=0
+    )
     label: str | None = Field(
         None, description="Its title for people; the header or the name when not given."
     )
@@ -69,7 +71,9 @@ class Column(documents.Form):
     scale: int | None = Field(
         None, description="Digits after the decimal point, for number and percent.", ge=0, le=12
     )
-    format: str | None = Field(None, description="How dates are written in the source, e.g. MM/DD/YYYY; ISO 8601 when not given.")  # fmt: skip
+    format: str | None = Field(
+        None, description="How dates are written in the source, e.g. MM/DD/YYYY; ISO 8601 when not given."
+    )
     role: Role | None = Field(
         None, description="What the column is to a person. Without one nothing is published."
     )
@@ -120,8 +124,12 @@ class Source(documents.Form):
     format: Literal["csv", "tsv"] | None = Field(
         None, description="What kind of file; by its suffix when not given."
     )
-    delimiter: str | None = Field(None, description="What separates cells; a comma for csv, a tab for tsv.", min_length=1, max_length=1)  # fmt: skip
-    encoding: Literal["auto", "utf-8", "cp1252"] = Field("auto", description="auto: UTF-8, and where it is not, cp1252.")  # fmt: skip
+    delimiter: str | None = Field(
+        None, description="What separates cells; a comma for csv, a tab for tsv.", min_length=1, max_length=1
+    )
+    encoding: Literal["auto", "utf-8", "cp1252"] = Field(
+        "auto", description="auto: UTF-8, and where it is not, cp1252."
+    )
     nulls: tuple[str, ...] = Field(("",), description="Texts that mean an empty cell.")
     ignore: tuple[str, ...] = Field((), description="Headers of the source that are left out on purpose.")
 
@@ -203,12 +211,16 @@ class Contract(documents.Form):
     format: Literal[1] = Field(description="The version of this file's form.")
     title: str = Field(min_length=1)
     description: str = ""
-    unit: Unit | None = Field(None, description="What one row is: person, group or other. Without it nothing is published.")  # fmt: skip
+    unit: Unit | None = Field(
+        None, description="What one row is: person, group or other. Without it nothing is published."
+    )
     source: Source
     rejects: Rejects = Rejects()
     columns: tuple[Column, ...] = Field(min_length=1, description="The columns that are read.")
     transform: Transform = Transform()
-    key: tuple[str, ...] = Field((), description="The column that identifies a row on the portal: its row identifier.", max_length=1)  # fmt: skip
+    key: tuple[str, ...] = Field(
+        (), description="The column that identifies a row on the portal: its row identifier.", max_length=1
+    )
     policy: str = Field("default", description="Which policy of ctnb.yml the review uses.")
     deterministic: bool = Field(True, description="false lets SQL run on many threads; the record says so.")
     metadata: Metadata = Metadata()
@@ -256,7 +268,7 @@ class Dataset:
 
     @property
     def script(self) -> Path | None:
-        """The transform's script: the one the contract names, or the one that is there; None for rules alone."""
+        """The transform's script: the one the contract names, or the one there is; None for rules alone."""
         use = self.contract.transform.use
         if use == "none":
             return None

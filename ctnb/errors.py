@@ -20,7 +20,8 @@ Every error ctnb raises on purpose, and the exit code each one means.
     ├── StepFailed            7  a step's own code failed
     │   └── StepCrashed          its kernel died, ran out of memory or of time
     ├── NothingNew            5  there was nothing to do
-    └── Interrupted      130/143  Ctrl-C or a request to end
+    └── Interrupted         130  Ctrl-C
+        └── Terminated      143  a request to end (SIGTERM)
 
 Texts say what happened, what was expected and seen, and what to do. They never quote a cell of data.
 """
@@ -42,7 +43,7 @@ class CtnbError(click.ClickException):
     ends with our exit code instead of a traceback that could quote data.
     """
 
-    code: ClassVar[int] = 70
+    exit_code: ClassVar[int] = 70
 
     def __init__(self, what: str, *, hint: str = "", **facts: Any) -> None:
         """`what` happened, as one sentence or more; `hint` is what to do; `facts` become attributes."""
@@ -50,7 +51,6 @@ class CtnbError(click.ClickException):
         self.what = what
         self.hint = hint
         self.facts = facts
-        self.exit_code = self.code
         for name, fact in facts.items():
             setattr(self, name, fact)
 
@@ -65,7 +65,7 @@ class CtnbError(click.ClickException):
 class UsageError(CtnbError):
     """The command, a parameter or a name is wrong."""
 
-    code = 2
+    exit_code = 2
 
 
 class NameUnknown(UsageError):
@@ -85,7 +85,7 @@ class SettingsInvalid(UsageError):
 class OutsideFailed(CtnbError):
     """Something outside ctnb failed; trying again may help."""
 
-    code = 3
+    exit_code = 3
 
 
 class PortalFailed(OutsideFailed):
@@ -99,19 +99,19 @@ class LockHeld(OutsideFailed):
 class RecordBroken(CtnbError):
     """A record, a digest or the ledger does not verify."""
 
-    code = 4
+    exit_code = 4
 
 
 class NothingNew(CtnbError):
     """There was nothing to do; the run stops on purpose."""
 
-    code = 5
+    exit_code = 5
 
 
 class DataInvalid(CtnbError):
     """The data or the contract is wrong."""
 
-    code = 6
+    exit_code = 6
 
 
 class ContractInvalid(DataInvalid):
@@ -141,13 +141,13 @@ class PublishRefused(DataInvalid):
 class ReviewNotCleared(CtnbError):
     """The privacy review blocks, waits for a decision, or was refused."""
 
-    code = 1
+    exit_code = 1
 
 
 class StepFailed(CtnbError):
     """A step's own code failed."""
 
-    code = 7
+    exit_code = 7
 
 
 class StepCrashed(StepFailed):
@@ -155,9 +155,15 @@ class StepCrashed(StepFailed):
 
 
 class Interrupted(CtnbError):
-    """Ctrl-C (130) or a request to end (143)."""
+    """Ctrl-C ended the run."""
 
-    code = 130
+    exit_code = 130
+
+
+class Terminated(Interrupted):
+    """A request to end (SIGTERM) ended the run."""
+
+    exit_code = 143
 
 
 def suggest(name: str, known: Iterable[str]) -> list[str]:

@@ -44,7 +44,9 @@ class Policy(documents.Form):
     small_cell: int = Field(
         5, description="Counts from 1 to this are small cells (Connecticut: 5 or fewer).", ge=1
     )
-    severities: dict[str, Severity] = Field(default_factory=dict, description="A rule's severity, where it differs from the default.")  # fmt: skip
+    severities: dict[str, Severity] = Field(
+        default_factory=dict, description="A rule's severity, where it differs from the default."
+    )
     decision_days: int = Field(365, description="Days until a decision expires.", ge=1)
 
 
@@ -143,7 +145,7 @@ class Project:
 
 def project(start: Path | None = None) -> Project:
     """
-    The project that holds `start` (the working folder when None), found upwards, or the one CTNB_PROJECT names.
+    The project that holds `start` (the working folder when None), or the one CTNB_PROJECT names.
 
     Raises UsageError when there is none, SettingsInvalid when its ctnb.yml cannot be used.
     """

@@ -1,0 +1,275 @@
+"""
+Tables: what travels between steps, one Parquet file each, with a small frozen handle.
+
+The Parquet file says itself which contract columns it holds (key-value metadata `ctnb`), so that a handle can
+be opened from a path alone. Every door to DuckDB is closed: no external access, no extension download, a
+locked configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctnb import digests
+from ctnb.datasets import Column
+from ctnb.errors import RecordBroken, TransformInvalid
+from ctnb.values import TYPES, Kind, parquet_type, quote_name, quote_text
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import pyarrow as pa
+
+BATCH_ROWS = 50_000
+SUPPRESSED = "_suppressed"
+"""Ending of the boolean column that marks the suppressed cells of the column before it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Parquet file with a known contract, row count and digests."""
+
+    path: Path
+    """The file. It is never changed once written."""
+    columns: tuple[Column, ...]
+    """The contract of its columns, in their order."""
+    rows: int
+    """How many rows it has."""
+    file_digest: str
+    """SHA-256 of the file's bytes."""
+    digest: str
+    """The content digest, plain: it stays in the private work folder until the table is released."""
+
+    def df(self) -> pd.DataFrame:
+        """All rows as a pandas DataFrame with pyarrow-backed columns; numbers and percents are doubles."""
+        import pandas as pd
+
+        return self.arrow().to_pandas(types_mapper=pd.ArrowDtype)
+
+    def arrow(self) -> pa.Table:
+        """All rows as an Arrow table; numbers and percents are doubles, money stays decimal."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(self.path)
+        for place, column in enumerate(self.columns):
+            if TYPES[column.type].pandas == "double[pyarrow]":
+                table = table.set_column(place, column.name, table.column(place).cast(pa.float64()))
+        return table.replace_schema_metadata(None)
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """
+        The result of a SQL `query` in which this table is called `data`, as a pandas DataFrame.
+
+        One thread, so that the same query gives the same digits each time.
+        """
+        with opened(self) as connection:
+            return connection.execute(query).df()
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """The rows in Arrow batches of at most `rows`, in the file's order."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            yield from file.iter_batches(rows)
+
+    @property
+    def kinds(self) -> list[tuple[str, Kind]]:
+        """Name and kind of each column, as the content digest takes them."""
+        return [(column.name, column.kind) for column in self.columns]
+
+    def column(self, name: str) -> Column:
+        """The contract of column `name`. Raises KeyError."""
+        return next(column for column in self.columns if column.name == name)
+
+    def _repr_html_(self) -> str:
+        return f"<p>Table of {self.rows:,} rows and {len(self.columns)} columns</p>"
+
+    def __repr__(self) -> str:
+        return f"<Table: {self.rows:,} rows, {len(self.columns)} columns>"
+
+
+@contextmanager
+def connect(work: Path | None = None, *, threads: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
+    """
+    An in-memory DuckDB with its doors open for the body to attach files; call `lock` before running SQL of others.
+
+    It spills to `work`, or not at all when None.
+    """
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute(f"SET threads={int(threads)}")
+        connection.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
+        connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+        spill = str(work / "spill") if work else ""
+        connection.execute(f"SET temp_directory={quote_text(spill)}")
+        yield connection
+    finally:
+        connection.close()
+
+
+def lock(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close every door of `connection`: no files, no network, no extensions, no change of settings."""
+    connection.execute("SET enable_external_access=false; SET lock_configuration=true")
+
+
+@contextmanager
+def opened(
+    table: Table, *, name: str = "data", threads: int = 1, work: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A locked DuckDB in which `table` is called `name`; one thread unless told otherwise."""
+    with connect(work, threads=threads) as connection:
+        load(connection, table, name)
+        lock(connection)
+        yield connection
+
+
+def load(connection: duckdb.DuckDBPyConnection, table: Table, name: str = "data") -> None:
+    """Bring the rows of `table` into `connection` as a table called `name`."""
+    source = f"read_parquet({quote_text(str(table.path))})"
+    connection.execute(f"CREATE TABLE {quote_name(name)} AS SELECT * FROM {source}")
+
+
+def write(connection: duckdb.DuckDBPyConnection, query: str, columns: Sequence[Column], path: Path) -> Table:
+    """
+    Write the rows of `query`, whose columns fit `columns` by name, to the Parquet file `path`.
+
+    `connection` must not be locked yet. A temporary name first, then a move.
+    """
+    described = json.dumps([column.model_dump(exclude_defaults=True) for column in columns])
+    casts = ", ".join(
+        f"CAST({quote_name(c.name)} AS {parquet_type(c.kind)}) AS {quote_name(c.name)}" for c in columns
+    )
+    temporary = path.with_name(f".{path.name}.part")
+    connection.execute(
+        f"COPY (SELECT {casts} FROM ({query})) TO {quote_text(str(temporary))} "
+        f"(FORMAT parquet, COMPRESSION zstd, KV_METADATA {{ctnb: {quote_text(described)}}})"
+    )
+    temporary.replace(path)
+    return _measured(connection, path, tuple(columns))
+
+
+def open_table(path: Path, *, file_digest: str | None = None, digest: str | None = None) -> Table:
+    """
+    The table in the Parquet file `path`, its digests computed anew.
+
+    Raises RecordBroken when the file is missing, was not written by ctnb, or a given digest differs.
+    """
+    if not path.is_file():
+        raise RecordBroken(
+            f"The table {path.name} is missing.", hint="Run the dataset again from the read step."
+        )
+    if file_digest and digests.of_file(path) != file_digest:
+        raise RecordBroken(
+            f"The table {path.name} changed after the step that wrote it.",
+            hint="Somebody or something wrote to the work folder; run the dataset again from the read step.",
+        )
+    with connect() as connection:
+        table = _measured(connection, path, _described(path))
+    if digest and table.digest != digest:
+        raise RecordBroken(
+            f"The content of {path.name} is not what its step wrote.", hint="Run the dataset again."
+        )
+    return table
+
+
+def suppressed_flag(column: Column) -> Column:
+    """The boolean column that marks the suppressed cells of `column`."""
+    return Column(
+        name=column.name + SUPPRESSED, label=f"{column.title} suppressed", type="boolean", role="plain",
+        description=f"true where {column.title} is withheld to protect people.",
+    )  # fmt: skip
+
+
+def from_pandas(frame: pd.DataFrame, columns: Sequence[Column], path: Path) -> Table:
+    """
+    Write `frame` to the Parquet file `path` under the contract `columns`.
+
+    Numbers are rounded to the contract's scale. Raises TransformInvalid when columns are missing or too
+    many, or a column's values do not fit its type; no value is quoted.
+    """
+    import pyarrow as pa
+
+    _check_names(list(map(str, frame.columns)), columns)
+    with connect() as connection:
+        arrow = pa.table({column.name: _arrow(frame[column.name], column) for column in columns})
+        connection.register("given", arrow)
+        return write(connection, "SELECT * FROM given", columns, path)
+
+
+def _check_names(names: list[str], columns: Sequence[Column]) -> None:
+    wanted = [column.name for column in columns]
+    missing = [name for name in wanted if name not in names]
+    extra = [place for place, name in enumerate(names, 1) if name not in wanted]
+    if missing or extra or len(names) != len(wanted):
+        parts = [f"missing: {', '.join(missing)}"] if missing else []
+        parts += [f"not in the contract: columns {', '.join(map(str, extra))}"] if extra else []
+        raise TransformInvalid(
+            f"The transform's result has other columns than the contract: {'; '.join(parts) or 'a name twice'}.",
+            hint="Name the columns that come out under transform: columns: in dataset.yml.",
+        )
+
+
+def _arrow(values: pd.Series, column: Column) -> Any:
+    """`values` as an Arrow array of the type of `column`; the error names the column alone."""
+    import pyarrow as pa
+
+    target = _arrow_type(column)
+    try:
+        array = pa.Array.from_pandas(values)
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        fits = _rounded(array, column) if pa.types.is_decimal(target) else array.cast(target)
+    except (pa.ArrowException, TypeError, ValueError):
+        fits = None
+    if fits is None:
+        raise TransformInvalid(
+            f"Column {column.name} of the transform's result does not fit type {column.type}.",
+            hint="Convert it in the transform, or correct its type in dataset.yml.",
+        )
+    return fits
+
+
+def _rounded(array: Any, column: Column) -> Any:
+    """A numeric Arrow `array` at the scale of `column`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), None, pc.round(array, column.kind.scale))
+    return array.cast(pa.decimal128(18, column.kind.scale), safe=False)
+
+
+def _arrow_type(column: Column) -> Any:
+    import pyarrow as pa
+
+    return {
+        "integer": pa.int64(), "date": pa.date32(), "timestamp": pa.timestamp("us"), "boolean": pa.bool_(),
+        "number": pa.decimal128(18, column.kind.scale), "percent": pa.decimal128(18, column.kind.scale),
+        "money": pa.decimal128(18, 2),
+    }.get(column.type, pa.string())  # fmt: skip
+
+
+def _measured(connection: duckdb.DuckDBPyConnection, path: Path, columns: tuple[Column, ...]) -> Table:
+    relation = f"read_parquet({quote_text(str(path))})"
+    counted = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    digest = digests.of_table(connection, relation, [(column.name, column.kind) for column in columns])
+    return Table(path, columns, int(counted[0]) if counted else 0, digests.of_file(path), digest)
+
+
+def _described(path: Path) -> tuple[Column, ...]:
+    import pyarrow.parquet as pq
+
+    stored = (pq.read_metadata(path).metadata or {}).get(b"ctnb")
+    if stored is None:
+        raise RecordBroken(f"{path.name} was not written by ctnb.", hint="Run the dataset again.")
+    return tuple(Column.model_validate(one) for one in json.loads(stored))
