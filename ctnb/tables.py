@@ -97,7 +97,7 @@ class Table:
 @contextmanager
 def connect(work: Path | None = None, *, threads: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
     """
-    An in-memory DuckDB with its doors open for the body to attach files; call `lock` before running SQL of others.
+    An in-memory DuckDB whose doors are still open, for loading files; `lock` it before running others' SQL.
 
     It spills to `work`, or not at all when None.
     """
@@ -212,7 +212,7 @@ def _check_names(names: list[str], columns: Sequence[Column]) -> None:
         parts = [f"missing: {', '.join(missing)}"] if missing else []
         parts += [f"not in the contract: columns {', '.join(map(str, extra))}"] if extra else []
         raise TransformInvalid(
-            f"The transform's result has other columns than the contract: {'; '.join(parts) or 'a name twice'}.",
+            f"The transform's columns are not the contract's: {'; '.join(parts) or 'a name stands twice'}.",
             hint="Name the columns that come out under transform: columns: in dataset.yml.",
         )
 

@@ -1,0 +1,291 @@
+"""
+Reading: a source under its contract becomes a table and rejects, and every row is accounted for.
+
+Rows are text first; types come from the contract alone. A cell that cannot be typed, or breaks a constraint,
+sets its whole row aside. Originals of rejected rows stay in the private work folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctnb import snapshots, tables
+from ctnb.datasets import Column, Dataset
+from ctnb.errors import AccountOpen, SourceInvalid, TooManyRejects
+from ctnb.snapshots import Snapshot
+from ctnb.sources import delimited
+from ctnb.tables import Table
+from ctnb.values import parse_sql, quote_name, quote_text, shape
+
+if TYPE_CHECKING:
+    import duckdb
+
+REJECTS = "rejects.parquet"
+
+
+@dataclass(frozen=True)
+class RejectCount:
+    """How many rows one rule set aside because of one column."""
+
+    column: str
+    """The contract's name of the column; empty where the whole record does not fit."""
+    rule: str
+    """The rule, e.g. type date, required."""
+    rows: int
+    """How many rows."""
+
+
+@dataclass(frozen=True)
+class ColumnCount:
+    """What became of the cells of one column, over all rows whose width fits."""
+
+    name: str
+    type: str
+    converted: int
+    """Cells with a value of the contract's type."""
+    empty: int
+    """Empty cells."""
+    failed: int
+    """Cells that could not be typed or break a constraint."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading a source gave."""
+
+    table: Table
+    snapshot: Snapshot
+    encoding: str
+    """How the source's text was encoded."""
+    rows_read: int
+    """Records in the source, the header not counted."""
+    rows_rejected: int
+    """Records set aside; each counts once however many rules it breaks."""
+    rejects: tuple[RejectCount, ...]
+    """Why, by column and rule; a row may stand in several."""
+    columns: tuple[ColumnCount, ...]
+    """What became of each column's cells."""
+    rejects_path: Path | None
+    """The private file with the originals; None when there are none."""
+
+
+def read(dataset: Dataset, folder: Path, roots: Iterable[Path], *, source: str | None = None) -> Reading:
+    """
+    Read the source of `dataset`, or the file `source` in its place, into a table in the private `folder`.
+
+    Writes snapshot, table.parquet and rejects.parquet there. `roots` are the folders a contract's source may
+    lie in, besides the dataset's own. Raises SourceInvalid, TooManyRejects (the rejects file is kept).
+    """
+    contract = dataset.contract
+    found = snapshots.locate(
+        contract.source.path, dataset.folder, [dataset.folder.parent, *roots], told=source
+    )
+    snapshot = snapshots.take(found, folder, told=source is not None)
+    text = delimited.open_delimited(
+        snapshot.path, delimiter=_delimiter(dataset, found), encoding=contract.source.encoding
+    )
+    places = match(text.header, contract.columns, contract.source.ignore)
+    with tables.connect(folder, threads=2) as connection:
+        misfits = delimited.load(connection, text, folder)
+        return _typed(connection, dataset, folder, snapshot, text.encoding, places, misfits)
+
+
+def match(header: Sequence[str], columns: Sequence[Column], ignore: Sequence[str]) -> dict[str, int]:
+    """
+    Where each of `columns` stands in `header`: its name to its 0-based place.
+
+    Blanks around headers do not count. Raises SourceInvalid for a column that is missing, a header that
+    stands twice and is not told apart by position, and a header that neither contract nor `ignore` names;
+    that one may be a cell, so it is told by place and shape.
+    """
+    seen = [cell.strip() for cell in header]
+    places, problems = {}, []
+    for column in columns:
+        wanted = (column.header if column.header is not None else column.name).strip()
+        at = [place for place, cell in enumerate(seen) if cell == wanted]
+        if column.position is not None:
+            at = [column.position - 1] if column.position <= len(seen) else []
+        if len(at) == 1:
+            places[column.name] = at[0]
+        elif at:
+            problems.append(f"the header of {column.name} stands {len(at)} times (give its position:)")
+        else:
+            problems.append(f"{column.name} is missing")
+    left = set(range(len(seen))) - set(places.values())
+    ignored = {name.strip() for name in ignore}
+    unknown = sorted(place for place in left if seen[place] not in ignored)
+    problems += [
+        f"column {place + 1} is not in the contract (shape {shape(seen[place])!r})" for place in unknown
+    ]
+    if problems:
+        raise SourceInvalid(
+            f"The source's header does not fit the contract: {'; '.join(problems[:8])}"
+            f"{f'; and {len(problems) - 8} more' if len(problems) > 8 else ''}.",
+            hint="Correct columns: in dataset.yml, or list headers to leave out under source: ignore:.",
+        )
+    return places
+
+
+def _delimiter(dataset: Dataset, found: Path) -> str:
+    source = dataset.contract.source
+    kind = source.format or found.suffix.lower().lstrip(".")
+    if kind not in ("csv", "tsv", "txt"):
+        raise SourceInvalid(
+            f"The source's kind '{kind}' is not known.", hint="Say source: format: csv or tsv in dataset.yml."
+        )
+    return source.delimiter or ("\t" if kind == "tsv" else ",")
+
+
+def _typed(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path, snapshot: Snapshot, encoding: str,
+    places: dict[str, int], misfits: list[delimited.Misfit],
+) -> Reading:  # fmt: skip
+    columns = dataset.contract.columns
+    _make_cells(connection, columns, places, dataset.contract.source.nulls)
+    checks = [(column, rule, test) for column in columns for rule, test in _tests(column)]
+    bad = " OR ".join(f"coalesce({test}, false)" for _, _, test in checks) or "false"
+    connection.execute(f"CREATE TABLE typed AS SELECT *, {bad} AS _bad FROM cells")
+    counts = _reject_counts(connection, checks, misfits)
+    rejected = _count(connection, "typed WHERE _bad") + len(misfits)
+    path = _write_rejects(connection, checks, misfits, folder) if rejected else None
+    total = _count(connection, "typed") + len(misfits)
+    profile = _profile(connection, columns, checks)
+    _check_share(rejected, total, counts, dataset)
+    kept = "SELECT * FROM typed WHERE NOT _bad ORDER BY _row"
+    table = tables.write(connection, _renamed(kept, columns), columns, folder / "read.parquet")
+    if table.rows + rejected != total:
+        raise AccountOpen(f"Rows do not add up: {total} read, {table.rows} kept, {rejected} rejected.")
+    return Reading(table, snapshot, encoding, total, rejected, counts, profile, path)
+
+
+def _make_cells(
+    connection: duckdb.DuckDBPyConnection,
+    columns: Sequence[Column],
+    places: dict[str, int],
+    nulls: Sequence[str],
+) -> None:
+    """The view `cells`: for each column the text `r_<name>` (null when empty) and the value `t_<name>`."""
+    empty = ", ".join(quote_text(word) for word in sorted({"", *(word.strip() for word in nulls)}))
+    raw = {column.name: f"c{places[column.name] + 1}" for column in columns}
+    texts = ", ".join(
+        f"CASE WHEN trim({raw[c.name]}, ' \t\r\n') NOT IN ({empty}) THEN {raw[c.name]} END"
+        f" AS {quote_name('r_' + c.name)}"
+        for c in columns
+    )
+    values = ", ".join(
+        f"{parse_sql(c.kind, quote_name('r_' + c.name))} AS {quote_name('t_' + c.name)}" for c in columns
+    )
+    connection.execute(f"CREATE VIEW texts AS SELECT _row, {texts} FROM numbered")
+    connection.execute(f"CREATE VIEW cells AS SELECT *, {values} FROM texts")
+
+
+def _tests(column: Column) -> list[tuple[str, str]]:
+    """Rule and SQL condition under which a cell of `column` is rejected."""
+    text, value, limits = quote_name("r_" + column.name), quote_name("t_" + column.name), column.constraints
+    found = []
+    if column.type not in ("text", "code"):
+        found.append((f"type {column.type}", f"{text} IS NOT NULL AND {value} IS NULL"))
+    if limits.required:
+        found.append(("required", f"{text} IS NULL"))
+    if limits.values is not None:
+        allowed = ", ".join(quote_text(word) for word in limits.values) or "NULL"
+        found.append(("values", f"CAST({value} AS VARCHAR) NOT IN ({allowed})"))
+    if limits.minimum is not None:
+        found.append(("minimum", f"{value} < {limits.minimum!r}"))
+    if limits.maximum is not None:
+        found.append(("maximum", f"{value} > {limits.maximum!r}"))
+    if limits.pattern is not None:
+        found.append(
+            ("pattern", f"NOT regexp_full_match(CAST({value} AS VARCHAR), {quote_text(limits.pattern)})")
+        )
+    if limits.max_length is not None:
+        found.append(("max_length", f"length({value}) > {limits.max_length}"))
+    if limits.unique:
+        twice = f"SELECT {value} FROM cells WHERE {value} IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
+        found.append(("unique", f"{value} IN ({twice})"))
+    return found
+
+
+Check = tuple[Column, str, str]
+
+
+def _reject_counts(
+    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], misfits: Sequence[delimited.Misfit]
+) -> tuple[RejectCount, ...]:
+    counts = [RejectCount("", rule, rows) for rule, rows in sorted(Counter(m.rule for m in misfits).items())]
+    if checks:
+        sums = ", ".join(f"count(*) FILTER (WHERE {test})" for _, _, test in checks)
+        row = connection.execute(f"SELECT {sums} FROM typed WHERE _bad").fetchall()[0]
+        counts += [RejectCount(c.name, rule, n) for (c, rule, _), n in zip(checks, row, strict=True) if n]
+    return tuple(counts)
+
+
+def _profile(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], checks: Sequence[Check]
+) -> tuple[ColumnCount, ...]:
+    parts = []
+    for column in columns:
+        failing = " OR ".join(f"coalesce({test}, false)" for c, _, test in checks if c is column) or "false"
+        parts += [f"count({quote_name('r_' + column.name)})", f"count(*) FILTER (WHERE {failing})"]
+        parts += [f"count(*) FILTER (WHERE ({failing}) AND {quote_name('r_' + column.name)} IS NOT NULL)"]
+    row = connection.execute(f"SELECT count(*), {', '.join(parts)} FROM typed").fetchall()[0]
+    total, made = row[0], []
+    for place, column in enumerate(columns):
+        filled, failed, filled_failed = row[1 + 3 * place : 4 + 3 * place]
+        made.append(ColumnCount(column.name, column.type, filled - filled_failed, total - filled, failed))
+    return tuple(made)
+
+
+def _write_rejects(
+    connection: duckdb.DuckDBPyConnection,
+    checks: Sequence[Check],
+    misfits: Sequence[delimited.Misfit],
+    folder: Path,
+) -> Path:
+    """One line per row, column and rule, with the row's original cells as JSON. Private."""
+    connection.execute('CREATE TABLE rejects (row BIGINT, "column" VARCHAR, rule VARCHAR, original VARCHAR)')
+    for column, rule, test in checks:
+        connection.execute(
+            "INSERT INTO rejects SELECT t._row, ?, ?, to_json(n)::VARCHAR "
+            f"FROM (SELECT _row FROM typed WHERE _bad AND ({test})) t JOIN numbered n USING (_row)",
+            [column.name, rule],
+        )
+    for misfit in misfits:
+        original = json.dumps(misfit.cells, ensure_ascii=False)
+        connection.execute("INSERT INTO rejects VALUES (?, '', ?, ?)", [misfit.row, misfit.rule, original])
+    path = folder / REJECTS
+    temporary = path.with_name(f".{REJECTS}.part")
+    connection.execute(
+        f"COPY (SELECT * FROM rejects ORDER BY row) TO {quote_text(str(temporary))} "
+        "(FORMAT parquet, COMPRESSION zstd, KV_METADATA {format: '1'})"
+    )
+    temporary.chmod(0o600)
+    temporary.replace(path)
+    return path
+
+
+def _check_share(rejected: int, total: int, counts: Sequence[RejectCount], dataset: Dataset) -> None:
+    allowed = dataset.contract.rejects.at_most_share
+    if rejected <= allowed * total:
+        return
+    worst = sorted(counts, key=lambda count: -count.rows)[:5]
+    listed = ", ".join(f"{count.column or 'record'}: {count.rule} {count.rows}" for count in worst)
+    raise TooManyRejects(
+        f"{rejected:,} of {total:,} rows do not fit the contract (allowed: {allowed:.2%}): {listed}.",
+        hint="Correct the source or the contract; the rows are in the run's private rejects.parquet.",
+        rejected=rejected, total=total, counts=tuple(counts),
+    )  # fmt: skip
+
+
+def _renamed(query: str, columns: Sequence[Column]) -> str:
+    listed = ", ".join(f"{quote_name('t_' + c.name)} AS {quote_name(c.name)}" for c in columns)
+    return f"SELECT {listed} FROM ({query})"
+
+
+def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])

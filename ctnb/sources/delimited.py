@@ -1,0 +1,201 @@
+"""
+Delimited text: CSV and TSV, read as text first.
+
+DuckDB reads the file strictly and fast. When it stumbles over a row, the file is read again record by record
+with Python's csv module, which keeps going and says which records do not have the header's width.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctnb.errors import SourceInvalid
+from ctnb.values import quote_text
+
+if TYPE_CHECKING:
+    import duckdb
+
+CHUNK_BYTES = 1 << 20
+CELL_LIMIT = 16 << 20
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A delimited file, decoded to UTF-8 and with its header known."""
+
+    path: Path
+    """UTF-8 text; the snapshot itself, or a transcoded copy beside it."""
+    encoding: str
+    """utf-8 or cp1252: how the source was written."""
+    delimiter: str
+    """One character."""
+    header: tuple[str, ...]
+    """The header's cells, as they stand."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A record that does not fit the header."""
+
+    row: int
+    """Its number among the records, from 1, the header not counted."""
+    rule: str
+    """`too few cells` or `too many cells`."""
+    cells: tuple[str, ...]
+    """What it held; for the private rejects file only."""
+
+
+def open_delimited(path: Path, *, delimiter: str, encoding: str) -> Delimited:
+    """
+    Decode the file `path` and read its header.
+
+    `encoding` auto means UTF-8 with or without BOM and, where it is not, cp1252. Raises SourceInvalid.
+    """
+    found = _encoding(path, encoding)
+    text = path if found == "utf-8" else _transcoded(path, found)
+    header = next(_records(text, delimiter), None)
+    if not header:
+        raise SourceInvalid("The source has no header row.", hint="The first line must name the columns.")
+    return Delimited(text, found, delimiter, tuple(header))
+
+
+def load(connection: duckdb.DuckDBPyConnection, source: Delimited, work: Path) -> list[Misfit]:
+    """
+    Bring the records of `source` into `connection` as the table `raw` and return those that do not fit.
+
+    `raw` has a BIGINT column `_row` (the record's number from 1) and VARCHAR columns c1, c2, ... in the
+    header's order; an empty cell is NULL.
+    """
+    import duckdb
+
+    names = [f"c{place}" for place in range(1, len(source.header) + 1)]
+    strict = _read_csv(source.path, source.delimiter, names)
+    try:
+        connection.execute(f"CREATE TABLE raw AS SELECT * FROM {strict}")
+        trouble = False
+    except duckdb.Error:  # its text quotes the line; the second reading says what is wrong without
+        trouble = True
+    if not trouble:
+        connection.execute("CREATE VIEW numbered AS SELECT rowid + 1 AS _row, * FROM raw")
+        return []
+    return _load_by_record(connection, source, names, work)
+
+
+def _load_by_record(
+    connection: duckdb.DuckDBPyConnection, source: Delimited, names: list[str], work: Path
+) -> list[Misfit]:
+    import pyarrow as pa
+
+    misfits: list[Misfit] = []
+    listed = ", ".join(f"{name} VARCHAR" for name in names)
+    connection.execute(f"CREATE TABLE numbered (_row BIGINT, {listed})")
+    for batch in _fitting(source, len(names), misfits):
+        arrays = [pa.array([row for row, _ in batch], pa.int64())]
+        arrays += [pa.array([cells[i] or None for _, cells in batch], pa.string()) for i in range(len(names))]
+        connection.register("batch", pa.table(dict(zip(["_row", *names], arrays, strict=True))))
+        connection.execute("INSERT INTO numbered SELECT * FROM batch")
+        connection.unregister("batch")
+    return misfits
+
+
+def _fitting(
+    source: Delimited, width: int, misfits: list[Misfit], size: int = 20_000
+) -> Iterator[list[tuple[int, list[str]]]]:
+    records = _records(source.path, source.delimiter)
+    next(records)
+    batch: list[tuple[int, list[str]]] = []
+    for row, cells in enumerate((cells for cells in records if cells), 1):
+        if len(cells) != width:
+            rule = "too few cells" if len(cells) < width else "too many cells"
+            misfits.append(Misfit(row, rule, tuple(cells)))
+            continue
+        batch.append((row, cells))
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _records(path: Path, delimiter: str) -> Iterator[list[str]]:
+    csv.field_size_limit(CELL_LIMIT)
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=delimiter)
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                trouble = reader.line_num
+            else:
+                yield cells
+                continue
+            raise SourceInvalid(
+                f"The source cannot be read at line {trouble}: a cell is larger than {CELL_LIMIT >> 20} MB.",
+                hint="Look for a quotation mark that is never closed.",
+            )
+
+
+def _read_csv(path: Path, delimiter: str, names: list[str]) -> str:
+    columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
+    return (
+        f"read_csv({quote_text(str(path))}, auto_detect=false, header=true, strict_mode=true, "
+        f"null_padding=false, delim={quote_text(delimiter)}, quote='\"', escape='\"', columns={{{columns}}}, "
+        f"max_line_size={CELL_LIMIT})"
+    )
+
+
+def _encoding(path: Path, wanted: str) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceInvalid("The source is UTF-16 text.", hint="Export it as UTF-8.")
+    if wanted == "cp1252":
+        return "cp1252"
+    fits = _is_utf8(path)
+    if wanted == "utf-8" and not fits:
+        raise SourceInvalid(
+            "The source is not UTF-8, as dataset.yml says.", hint="Set source: encoding: auto."
+        )
+    return "utf-8" if fits else "cp1252"
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            if b"\0" in chunk:
+                raise SourceInvalid(
+                    "The source holds zero bytes: it is not text.", hint="Export it as CSV in UTF-8."
+                )
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                return False
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _transcoded(path: Path, encoding: str) -> Path:
+    target = path.with_suffix(".utf8" + path.suffix)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with path.open("rb") as reader, target.open("w", encoding="utf-8", newline="") as writer:
+            while chunk := reader.read(CHUNK_BYTES):
+                writer.write(decoder.decode(chunk))
+        return target
+    except UnicodeDecodeError as error:
+        place = error.start
+    raise SourceInvalid(
+        f"The source is neither UTF-8 nor cp1252 (near byte {place} of a block of {CHUNK_BYTES}).",
+        hint="Export it as UTF-8.",
+    )
