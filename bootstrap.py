@@ -234,7 +234,7 @@ def advice_without_apt(missing: dict[str, str]) -> str:
     return (
         "these are missing, and this system has no apt-get to install them with:\n"
         + "".join(f"    {why}\n" for why in missing.values())
-        + "  Install them as your system does (R 4.2 or newer, from r-project.org), then run the command again.\n"
+        + "  Install them as your system does (R 4.2 or newer, from r-project.org); then run this again.\n"
         "  Or let conda bring everything: conda env create -f environment.yml, conda activate ctnb, ctnb demo"
     )
 
