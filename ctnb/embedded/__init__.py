@@ -1,0 +1,14 @@
+"""
+The embedded portal: an open data portal in one process and one SQLite file.
+
+    server         the socket: Host check, size limit, threads, address file, a clean end
+    answers        what goes in and out of a route: Call, Answer, Refused, Route
+    store          the file: schema, one writer at a time, readers on snapshots
+    accounts       who may do what: key id and secret, OAuth and app tokens
+    catalogue      views and their columns
+    cells, rows    one cell; the rows of one view
+    soql, queries  the query language; a question compiled to SQL
+    soda_read, soda_write, views, listings, pages    one module for each part of the protocol
+
+A dialect is a module with a tuple of routes that `server` joins. Nothing here is known to ctnb alone.
+"""

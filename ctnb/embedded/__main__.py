@@ -1,0 +1,34 @@
+"""`python -m ctnb.embedded --file F`: serve the portal in F until it is told to end."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from .server import serve
+
+
+def main() -> None:
+    """Read the options and serve."""
+    parser = argparse.ArgumentParser(prog="python -m ctnb.embedded", description=__doc__)
+    parser.add_argument("--file", type=Path, required=True, help="the SQLite file; made when it is not there")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, help="the port; 0 is any free one")
+    parser.add_argument("--address-file", type=Path, help="where to write the address once it listens")
+    parser.add_argument("--name", action="append", default=[], help="a further host name to answer to")
+    parser.add_argument("--body-limit", type=int, default=512 * 2**20, help="largest request body, in bytes")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    serve(
+        given.file,
+        host=given.host,
+        port=given.port,
+        address_file=given.address_file,
+        names=tuple(given.name),
+        body_limit=given.body_limit,
+    )
+
+
+if __name__ == "__main__":
+    main()
