@@ -220,7 +220,7 @@ def test_a_ledger_that_does_not_verify_does_not_stop_the_doctor(tmp_path: Path) 
 def test_a_clock_told_by_a_variable_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """CTNB_NOW is for rehearsals; a record made under it would not be true."""
     monkeypatch.setenv("CTNB_NOW", "2026-11-21T12:00:00.000000Z")
-    check = by_name(doctor.examine(None))["clock"]
+    check = doctor.time_of_day(NOON, None)
     assert (check.ok, check.remedy) == (False, "Unset CTNB_NOW: records need the real time.")
 
 
