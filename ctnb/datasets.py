@@ -243,14 +243,31 @@ class Contract(documents.Form):
         return self
 
     @property
+    def deletes(self) -> bool:
+        """Whether the source is a file of identifiers to delete: one column, the key, and no transform."""
+        return self.portal.mode == "delete"
+
+    @property
+    def read_columns(self) -> tuple[Column, ...]:
+        """The columns that are read: all, or the key alone to delete."""
+        if not self.deletes:
+            return self.columns
+        return tuple(column for column in self.published_columns if column.name in self.key)
+
+    @property
     def published_columns(self) -> tuple[Column, ...]:
         """The columns that come out of the transform's script, before its rules."""
         return self.transform.columns or self.columns
 
     @property
-    def published_unit(self) -> Unit | None:
-        """What one row is after the transform."""
-        return self.transform.unit or self.unit
+    def unit_out(self) -> Unit | None:
+        """What one row is after the transform; identifiers to delete are no people."""
+        return "other" if self.deletes else self.transform.unit or self.unit
+
+    @property
+    def count_out(self) -> str | None:
+        """The column of the transform's result that says how many rows a group stands for."""
+        return None if self.deletes else self.transform.count
 
 
 @dataclass(frozen=True)

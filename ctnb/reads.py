@@ -89,7 +89,7 @@ def read(dataset: Dataset, folder: Path, roots: Iterable[Path], *, source: str |
     text = delimited.open_delimited(
         snapshot.path, delimiter=_delimiter(dataset, found), encoding=contract.source.encoding
     )
-    places = match(text.header, contract.columns, contract.source.ignore)
+    places = match(text.header, contract.read_columns, contract.source.ignore)
     with tables.connect(folder, threads=2) as connection:
         misfits = delimited.load(connection, text, folder)
         return _typed(connection, dataset, folder, snapshot, text.encoding, places, misfits)
@@ -145,7 +145,7 @@ def _typed(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path, snapshot: Snapshot, encoding: str,
     places: dict[str, int], misfits: list[delimited.Misfit],
 ) -> Reading:  # fmt: skip
-    columns = dataset.contract.columns
+    columns = dataset.contract.read_columns
     _make_cells(connection, columns, places, dataset.contract.source.nulls)
     checks = [(column, rule, test) for column in columns for rule, test in _tests(column)]
     bad = " OR ".join(f"coalesce({test}, false)" for _, _, test in checks) or "false"

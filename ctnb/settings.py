@@ -34,6 +34,9 @@ class PortalSettings(documents.Form):
     key_id: SecretReference | None = Field(None, description="The account's API key id, or user name.")
     key_secret: SecretReference | None = Field(None, description="The API key's secret, or password.")
     app_token: SecretReference | None = None
+    one_request_mb: int = Field(
+        50, description="The largest body, in MB, that the portal takes in one request.", ge=1
+    )
     timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
 
 

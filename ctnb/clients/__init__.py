@@ -1,0 +1,1 @@
+"""HTTP clients of portals, all on the one HTTP library."""

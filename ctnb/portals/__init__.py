@@ -1,0 +1,1 @@
+"""Publishing: plans, sending, reading back, and the embedded portal that ctnb starts itself."""

@@ -1,0 +1,84 @@
+"""Plans and receipts: what publishing would change, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """One column of ours beside one of the portal's."""
+
+    column: str
+    field: str
+    ours: str
+    """The portal type that our contract type is sent as."""
+    theirs: str
+    """The portal's type; empty when it has no such column."""
+    verdict: str
+    """fits, only here, only there, or type differs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What publishing a table would change on a portal. Making one writes nothing."""
+
+    portal: str
+    url: str
+    dataset_id: str | None
+    """None: a dataset would be created."""
+    mode: str
+    public: bool
+    """Who sees the result: everybody, or those with an account."""
+    mapping: tuple[Mapped, ...]
+    rows_before: int
+    rows_sent: int
+    rows_added: int
+    rows_changed: int
+    rows_removed: int
+    rows_after: int
+    problems: tuple[str, ...]
+    """Why it cannot be applied; empty when it can."""
+    before: str
+    """Content digest of the portal's rows now, plain; private."""
+    expected: str
+    """Content digest that the portal must have afterwards, plain; private."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What publishing did."""
+
+    sent: bool
+    why: str
+    """One sentence."""
+    portal: str
+    url: str
+    dataset_id: str
+    mode: str
+    public: bool
+    rows_before: int
+    rows_sent: int
+    rows_after: int
+    equal: bool
+    """Whether the rows read back equal what was to be there."""
+    release: str
+    """The release's id; empty when nothing was sent."""
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """`plan` for a kernel: without the digests, which stay with the supervisor."""
+    return {**asdict(plan), "before": "", "expected": ""}
+
+
+def plan_from_json(said: Mapping[str, Any]) -> Plan:
+    """The plan that `plan_to_json` wrote."""
+    mapping = tuple(Mapped(**one) for one in said["mapping"])
+    return Plan(**{**said, "mapping": mapping, "problems": tuple(said["problems"])})
+
+
+def receipt_from_json(said: Mapping[str, Any]) -> Receipt:
+    """The receipt in `said`."""
+    return Receipt(**said)

@@ -1,0 +1,327 @@
+"""
+Records: what a run leaves in `runs/<dataset>/<run>/`.
+
+`run.json` is written by the supervisor alone, when something happens, whole or not at all. A seal lists every
+file of the record with its digest in run.json and puts the digest of run.json into the ledger; the sealed
+form is kept beside it as `seals/<n>.json`, so that a run which waits and goes on can still be verified at
+each seal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from ctnb import clock, documents, ledger
+from ctnb.digests import canonical_json, of_bytes, of_file
+from ctnb.errors import NameUnknown, RecordBroken
+from ctnb.settings import Project
+
+STEPS = ("read", "transform", "privacy_review", "publish")
+RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+
+Status = Literal[
+    "running", "open", "released", "rehearsed", "blocked", "waiting", "refused", "expired", "stopped",
+    "failed", "crashed", "interrupted",
+]  # fmt: skip
+ENDED: frozenset[str] = frozenset(
+    ["released", "rehearsed", "blocked", "refused", "expired", "stopped", "failed", "crashed", "interrupted"]
+)
+
+
+class Person(documents.Form):
+    """Who did something, and how that was established."""
+
+    name: str
+    uid: int | None = None
+    how: str
+
+
+class RejectFact(documents.Form):
+    """Rows set aside by one rule because of one column."""
+
+    column: str
+    rule: str
+    rows: int
+
+
+class ColumnFact(documents.Form):
+    """What became of the cells of one column that was read."""
+
+    name: str
+    type: str
+    converted: int
+    empty: int
+    failed: int
+
+
+class ReadFacts(documents.Form):
+    """What the read step did."""
+
+    source: str = Field(description="The source's file name.")
+    told: bool = Field(description="Whether somebody named this source in place of the contract's.")
+    bytes: int
+    digest: str = Field(description="Keyed digest of the source's bytes.")
+    encoding: str
+    rows_read: int
+    rows_kept: int
+    rows_rejected: int
+    rejects: tuple[RejectFact, ...] = ()
+    columns: tuple[ColumnFact, ...] = ()
+
+
+class TransformFacts(documents.Form):
+    """What the transform step did."""
+
+    how: str = Field(description="none, transform.sql, transform.R or notebook.")
+    script_digest: str | None = None
+    rows_in: int
+    rows_out: int
+    removed: dict[str, int] = Field(default_factory=dict, description="Rows removed, by the rule's name.")
+    suppressed: dict[str, int] = Field(default_factory=dict, description="Cells suppressed, by column.")
+    counted: int | None = Field(None, description="For an aggregate: how many rows its groups stand for.")
+    accounted: bool
+    unaccounted: str | None = Field(None, description="Why rows are not accounted for.")
+
+
+class TableFacts(documents.Form):
+    """A table that a step wrote."""
+
+    rows: int
+    columns: tuple[str, ...]
+    digest: str = Field(description="Keyed content digest.")
+    file_digest: str = Field(description="Keyed digest of the Parquet file's bytes.")
+
+
+class StepRecord(documents.Form):
+    """One step: a notebook executed once."""
+
+    step: str
+    status: Literal["running", "completed", "failed", "crashed", "interrupted", "skipped"]
+    reason: str = ""
+    started: str
+    ended: str | None = None
+    notebook: str = Field(description="The executed notebook's file name in the record.")
+    template: str = Field(description="Where the notebook came from: dataset, project, package or path.")
+    template_digest: str
+    kernel: str
+    table: TableFacts | None = None
+
+
+class ReviewFacts(documents.Form):
+    """The review that counts, computed by the supervisor."""
+
+    state: Literal["clear", "waiting", "blocked"]
+    digest: str
+    findings: int
+    file_digest: str
+
+
+class SendFacts(documents.Form):
+    """What was about to be sent, written before sending, so that a killed run knows where it stood."""
+
+    portal: str
+    dataset_id: str
+    mode: str
+    before: str = Field(description="Keyed content digest of the portal's rows before.")
+    expected: str = Field(description="Keyed content digest that the portal must have afterwards.")
+
+
+class ReleaseFacts(documents.Form):
+    """What was released."""
+
+    release: str
+    portal: str
+    url: str
+    dataset_id: str
+    mode: str
+    public: bool
+    rows_before: int
+    rows_sent: int
+    rows_after: int
+    digest: str = Field(description="Plain content digest of the released table.")
+    decision: str | None = None
+    at: str
+
+
+class FileFacts(documents.Form):
+    """A file of the record."""
+
+    name: str
+    bytes: int
+    digest: str
+
+
+class RunRecord(documents.Form):
+    """`run.json`, whole."""
+
+    format: Literal[1] = 1
+    run: str
+    dataset: str
+    title: str
+    status: Status
+    reason: str = ""
+    next: str = ""
+    exit_code: int | None = None
+    parent: str | None = None
+    by: Person
+    host: str
+    how: Literal["ctnb run", "papermill"]
+    started: str
+    ended: str | None = None
+    to: str | None = Field(None, description="The step after which a rehearsal ends.")
+    dry_run: bool = False
+    portal: str
+    contract_digest: str
+    settings_digest: str
+    steps: tuple[StepRecord, ...] = ()
+    read: ReadFacts | None = None
+    transform: TransformFacts | None = None
+    review: ReviewFacts | None = None
+    decision: str | None = Field(None, description="The id of the decision that counts.")
+    send: SendFacts | None = None
+    release: ReleaseFacts | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    files: tuple[FileFacts, ...] = ()
+    seal: int = Field(0, description="How many times the record was sealed.")
+
+
+def new_run(moment: str | None = None) -> str:
+    """A run id: UTC time to the second and four random hex digits, e.g. 20261121T110512Z-7f3a."""
+    return f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}" if moment is None else moment
+
+
+def folder(project: Project, dataset: str, run: str) -> Path:
+    """The folder of one record."""
+    return project.runs / dataset / run
+
+
+def write(project: Project, record: RunRecord) -> RunRecord:
+    """Write run.json whole or not at all and return `record`."""
+    place = folder(project, record.dataset, record.run)
+    place.mkdir(parents=True, exist_ok=True)
+    documents.write_bytes(place / "run.json", _encoded(record))
+    return record
+
+
+def load(path: Path) -> RunRecord:
+    """The record in the file `path`. Raises RecordBroken."""
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordBroken(f"{path.parent.name}/{path.name} is missing.") from None
+    except (ValidationError, ValueError):
+        pass
+    raise RecordBroken(
+        f"{path.parent.name}/{path.name} is not a record of a run.", hint="Restore it from a copy."
+    )
+
+
+def find(project: Project, run: str) -> RunRecord:
+    """
+    The record of `run`: an id, the end of one, or a dataset's slug for its newest run.
+
+    Raises NameUnknown, also when the end fits several.
+    """
+    paths = sorted(project.runs.glob("*/*/run.json"))
+    hits = [path for path in paths if path.parent.name == run]
+    hits = hits or [path for path in paths if len(run) >= 4 and path.parent.name.endswith(run)]
+    newest = [path for path in paths if path.parent.parent.name == run]
+    if len(hits) == 1:
+        return load(hits[0])
+    if not hits and newest:
+        return load(max(newest, key=lambda path: path.parent.name))
+    raise NameUnknown("run", run, [path.parent.name for path in paths][-20:])
+
+
+def all_records(project: Project) -> list[RunRecord]:
+    """Every record of the project, oldest first."""
+    return [
+        load(path) for path in sorted(project.runs.glob("*/*/run.json"), key=lambda path: path.parent.name)
+    ]
+
+
+def event(project: Project, record: RunRecord, kind: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Append a line to the record's events.jsonl: what happened and when."""
+    line = {"at": clock.stamp(), "kind": kind, **(facts or {})}
+    with (folder(project, record.dataset, record.run) / "events.jsonl").open("ab") as stream:
+        stream.write(canonical_json(line) + b"\n")
+
+
+def seal(project: Project, record: RunRecord) -> RunRecord:
+    """
+    Seal `record`: list its files, write run.json and its sealed copy, and add a line to the ledger.
+
+    A process killed in between leaves a record without its line; `verify` says so and the next command
+    seals it again.
+    """
+    place = folder(project, record.dataset, record.run)
+    number = record.seal + 1
+    event(project, record, "sealed", {"status": record.status, "seal": number})
+    files = tuple(_file_facts(place, path) for path in sorted(place.rglob("*")) if _is_sealed_file(path))
+    sealed = record.model_copy(update={"files": files, "seal": number})
+    content = _encoded(sealed)
+    (place / "seals").mkdir(exist_ok=True)
+    documents.write_bytes(place / "seals" / f"{number}.json", content, mode=0o444)
+    documents.write_bytes(place / "run.json", content)
+    line = {"dataset": sealed.dataset, "run": sealed.run, "seal": number, "status": sealed.status}
+    ledger.append(project.ledger, "seal", {**line, "digest": of_bytes(content)})
+    return sealed
+
+
+def versions() -> dict[str, str]:
+    """The versions that matter to what a run computed."""
+    names = ("ctnb", "papermill", "nbclient", "ipykernel", "pandas", "pyarrow", "duckdb", "rpy2", "numpy")
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def whoami() -> Person:
+    """Whose account this process runs under: by the operating system's number, never by LOGNAME or USER."""
+    if os.name == "nt":
+        return Person(name=_windows_account(), how="Windows account")
+    import pwd
+
+    uid = os.getuid()
+    try:
+        return Person(name=pwd.getpwuid(uid).pw_name, uid=uid, how="uid")
+    except KeyError:
+        return Person(name=f"uid {uid}", uid=uid, how="uid")
+
+
+def _windows_account() -> str:
+    if sys.platform != "win32":
+        return ""
+    import ctypes
+
+    size = ctypes.c_ulong(257)
+    buffer = ctypes.create_unicode_buffer(size.value)
+    ctypes.windll.advapi32.GetUserNameW(buffer, ctypes.byref(size))
+    return buffer.value
+
+
+def _encoded(record: RunRecord) -> bytes:
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True)
+    return text.encode("utf-8") + b"\n"
+
+
+def _is_sealed_file(path: Path) -> bool:
+    return path.is_file() and path.name != "run.json" and path.parent.name != "seals" and path.name[0] != "."
+
+
+def _file_facts(place: Path, path: Path) -> FileFacts:
+    return FileFacts(name=path.relative_to(place).as_posix(), bytes=path.stat().st_size, digest=of_file(path))

@@ -1,0 +1,87 @@
+"""
+Releases: every version of a dataset that reached a portal, kept so that it can be compared and restored.
+
+`.ctnb/releases/<slug>/<release>.parquet` holds the rows; what a release is stands in its run's record.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctnb import documents, records
+from ctnb.datasets import Dataset
+from ctnb.errors import SettingsInvalid
+from ctnb.records import ReleaseFacts, RunRecord
+from ctnb.settings import Project
+from ctnb.tables import Table, open_table
+
+IDS = "portal.yml"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version of a dataset on a portal."""
+
+    facts: ReleaseFacts
+    run: str
+    by: str
+    path: Path
+    """The kept rows; may be gone when the work folder was cleaned."""
+
+
+def of_dataset(project: Project, slug: str) -> list[Release]:
+    """The releases of a dataset, oldest first."""
+    found = [
+        _release(project, record)
+        for record in records.all_records(project)
+        if record.dataset == slug and record.release
+    ]
+    return sorted(found, key=lambda release: release.facts.at)
+
+
+def newest(project: Project, slug: str, portal: str) -> Release | None:
+    """The newest release of a dataset on one portal; the base of the next."""
+    there = [release for release in of_dataset(project, slug) if release.facts.portal == portal]
+    return there[-1] if there else None
+
+
+def keep(project: Project, slug: str, release: str, table: Table) -> Path:
+    """Keep the rows of `table` as `release`."""
+    target = project.private_folder("releases", slug) / f"{release}.parquet"
+    temporary = target.with_suffix(".part")
+    shutil.copyfile(table.path, temporary)
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(target)
+    return target
+
+
+def table(release: Release) -> Table | None:
+    """The kept rows of `release`, or None when they are gone. Raises RecordBroken when they are not ctnb's."""
+    return open_table(release.path) if release.path.is_file() else None
+
+
+def dataset_id(dataset: Dataset, portal: str) -> str | None:
+    """The id that `portal` gave the dataset; None before the first release. Raises SettingsInvalid."""
+    path = dataset.folder / IDS
+    if not path.is_file():
+        return None
+    entry = documents.read(path, SettingsInvalid).get(portal) or {}
+    found = entry.get("id")
+    return str(found) if found else None
+
+
+def note_dataset_id(dataset: Dataset, portal: str, dataset_id: str) -> None:
+    """Write down the id that `portal` gave the dataset; comments in the file stay."""
+    documents.edit(dataset.folder / IDS, {("format",): 1, (portal, "id"): dataset_id}, SettingsInvalid)
+
+
+def _release(project: Project, record: RunRecord) -> Release:
+    facts = record.release
+    if facts is None:
+        raise ValueError("a record without a release")
+    path = project.root / ".ctnb" / "releases" / record.dataset / f"{facts.release}.parquet"
+    return Release(facts, record.run, record.by.name, path)
