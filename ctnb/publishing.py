@@ -1,0 +1,176 @@
+"""
+Publishing a dataset's table: the gate, the plan, sending, and what is kept of it.
+
+Only the supervisor calls this with credentials of a portal outside; a draft reaches the embedded portal alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ctnb import clock, ledger, releases, secrets
+from ctnb.clients.socrata import Credentials, Socrata
+from ctnb.datasets import Dataset
+from ctnb.errors import CtnbError, ReviewNotCleared, SettingsInvalid
+from ctnb.portals import local, planning, sending
+from ctnb.portals.planning import Target, Wanted
+from ctnb.portals.plans import Plan, Receipt
+from ctnb.privacy import decisions, reviews
+from ctnb.privacy.decisions import Clearance
+from ctnb.privacy.reviews import Review
+from ctnb.settings import Project
+from ctnb.tables import Table
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing did, with what the record keeps."""
+
+    receipt: Receipt
+    plan: Plan
+    clearance: Clearance
+
+
+@contextmanager
+def target(project: Project, dataset: Dataset, portal: str) -> Iterator[Target]:
+    """
+    The dataset's place on a portal; the embedded portal is started for the body when nothing answers.
+
+    Raises NameUnknown, SettingsInvalid, UsageError (a secret that is not set), PortalFailed.
+    """
+    settings = project.portal(portal)
+    known = releases.dataset_id(dataset, portal)
+    if settings.kind == "embedded":
+        with local.running(project) as url:
+            account = local.credentials(project)
+            yield Target(portal, Socrata(url, account, timeout_s=settings.timeout_s), known)
+        return
+    if not settings.url or not settings.key_id or not settings.key_secret:
+        raise SettingsInvalid(
+            f"Portal {portal} of ctnb.yml needs url:, key_id: and key_secret:.",
+            hint="The last two name secrets: key_id: {secret: NAME}.",
+        )
+    account = Credentials(secrets.value(settings.key_id), secrets.value(settings.key_secret))
+    yield Target(portal, Socrata(settings.url, account, timeout_s=settings.timeout_s), known)
+
+
+def clearance(project: Project, dataset: Dataset, review: Review, portal: str) -> Clearance:
+    """Whether `review` is cleared now, by itself or by a decision in the ledger."""
+    base = releases.newest(project, dataset.slug, portal)
+    return decisions.clearance(
+        review,
+        ledger.entries(project.ledger),
+        now=clock.now(),
+        base_release=base.facts.release if base else None,
+    )
+
+
+def plan(project: Project, dataset: Dataset, table: Table, portal: str, work: Path | None = None) -> Plan:
+    """What publishing `table` would change. Writes nothing."""
+    with target(project, dataset, portal) as there:
+        return planning.make(there, wanted(dataset, table), work)
+
+
+def publish(
+    project: Project, dataset: Dataset, table: Table, review: Review, portal: str, *, release: str,
+    work: Path | None = None, before_send: Callable[[Plan, str], None] | None = None,
+) -> Published:  # fmt: skip
+    """
+    Publish `table`, whose review is `review`, as `release`: gate, plan, send, read back, compare, keep.
+
+    `before_send` is called with the plan and the portal's dataset id right before anything is sent.
+    Raises ReviewNotCleared, PublishRefused, PortalFailed; the published rows then stay as they were.
+    """
+    cleared = gate(project, dataset, table, review, portal)
+    want = wanted(dataset, table)
+    with target(project, dataset, portal) as there:
+        made = planning.make(there, want, work)
+        sending.check(made)
+        there = sending.prepare(there, want, lambda found: releases.note_dataset_id(dataset, portal, found))
+        if before_send:
+            before_send(made, there.dataset_id or "")
+        limit = project.portal(portal).one_request_mb << 20
+        rows = sending.send(there, want, made, limit_bytes=limit, work=work)
+        _describe(dataset, there)
+    releases.keep(project, dataset.slug, release, table)
+    return Published(_receipt(made, there, rows, release), made, cleared)
+
+
+def gate(project: Project, dataset: Dataset, table: Table, review: Review, portal: str) -> Clearance:
+    """The clearance of `review` for exactly `table`. Raises ReviewNotCleared."""
+    from ctnb.digests import keyed
+
+    if review.dataset != dataset.slug or review.table_digest != keyed(table.digest, project.key):
+        raise ReviewNotCleared(
+            "The review is of another table than the one to be published.",
+            hint="Run the privacy review again.",
+        )
+    found = clearance(project, dataset, review, portal)
+    if not found.cleared:
+        raise ReviewNotCleared(
+            f"Nothing was sent: {found.why}", hint=reviews.headline(review)[2], state=found.state
+        )
+    return found
+
+
+def wanted(dataset: Dataset, table: Table) -> Wanted:
+    """What `dataset` asks of a portal for `table`."""
+    contract = dataset.contract
+    columns = contract.published_columns if contract.deletes else table.columns
+    key = contract.key[0] if contract.key else None
+    return Wanted(
+        contract.title,
+        contract.description,
+        table,
+        tuple(columns),
+        key,
+        contract.portal.mode,
+        contract.portal.public,
+    )
+
+
+def draft_plan(project: Project, dataset: Dataset, table: Table) -> Plan:
+    """The plan of a draft, for the embedded portal."""
+    return plan(project, dataset, table, "local")
+
+
+def draft_publish(project: Project, dataset: Dataset, table: Table, review: Review) -> Receipt:
+    """Publish a draft to the embedded portal when its review is cleared; else say why nothing was sent."""
+    try:
+        done = publish(
+            project, dataset, table, review, "local", release=f"draft-{clock.now():%Y%m%dT%H%M%SZ}"
+        )
+    except ReviewNotCleared as error:
+        return _not_sent(dataset, error)
+    return replace(done.receipt, why="A draft on the embedded portal; it leaves no record.")
+
+
+def _not_sent(dataset: Dataset, error: CtnbError) -> Receipt:
+    contract = dataset.contract
+    return Receipt(
+        False, error.what, "local", "", "", contract.portal.mode, contract.portal.public, 0, 0, 0, False, ""
+    )
+
+
+def _receipt(made: Plan, there: Target, rows: int, release: str) -> Receipt:
+    why = (
+        "The portal already had these rows." if made.before == made.expected else "Sent, read back and equal."
+    )
+    dataset_id = there.dataset_id or ""
+    return Receipt(
+        sent=True, why=why, portal=made.portal, url=f"{there.client.url}/d/{dataset_id}", dataset_id=dataset_id,
+        mode=made.mode, public=made.public, rows_before=made.rows_before, rows_sent=made.rows_sent,
+        rows_after=rows, equal=True, release=release,
+    )  # fmt: skip
+
+
+def _describe(dataset: Dataset, there: Target) -> None:
+    contract, metadata = dataset.contract, dataset.contract.metadata
+    changes = {
+        "name": contract.title, "description": contract.description, "category": metadata.category,
+        "tags": list(metadata.tags), "attribution": metadata.attribution,
+    }  # fmt: skip
+    there.client.describe(there.dataset_id or "", {key: value for key, value in changes.items() if value})
