@@ -167,7 +167,7 @@ def _store_url(value: object) -> Stored:
     kept = {key: value[key] for key in ("url", "description") if value.get(key) is not None}
     if not kept or not all(isinstance(part, str) for part in kept.values()):
         raise Maltyped
-    return json.dumps(kept, ensure_ascii=False)
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
 
 def _url_text(stored: Stored) -> str:

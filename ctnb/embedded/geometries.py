@@ -60,7 +60,7 @@ def parse_location(value: object) -> str | None:
     address = value.get("human_address")
     if isinstance(address, (str, dict)):
         parts["human_address"] = address if isinstance(address, str) else json.dumps(address)
-    return json.dumps(parts, ensure_ascii=False) if parts else None
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":")) if parts else None
 
 
 def show_location(stored: object) -> str:
