@@ -1,0 +1,83 @@
+"""The row account as a picture: boxes from left to right, what left the way beneath them."""
+
+from __future__ import annotations
+
+from ctnb.reports.facts import Count, RowAccount
+from ctnb.reports.markup import Html, badge, h, joined, number
+
+
+def flow(account: RowAccount) -> Html:
+    """Read, kept, after transform, published; with every row and cell that did not come along."""
+    rejected, removed = _sum(account.rejected), _sum(account.removed)
+    stages = [
+        _stage("read", account.read, "rows"),
+        _stage("kept", account.read - rejected, "rows", _exits("set aside", "rows", account.rejected)),
+        _stage(
+            "after transform", account.rows, "rows",
+            _stands_for(account), _exits("removed by rule", "rows", account.removed),
+            _exits("suppressed", "cells", account.suppressed),
+        ),
+        _stage("published", account.published, "rows"),
+    ]  # fmt: skip
+    return joined((_closing(account, rejected, removed), h("ol", stages, class_="p-flow"), _bar(account)))
+
+
+def _stage(name: str, count: int | None, unit: str, *notes: Html | None) -> Html:
+    shown = "–" if count is None else number(count)
+    return h(
+        "li",
+        h(
+            "div",
+            h("span", name),
+            h("strong", shown),
+            h("small", unit if count is not None else "none"),
+            class_="p-stage",
+        ),
+        notes,
+    )
+
+
+def _exits(words: str, unit: str, counts: tuple[Count, ...]) -> Html | None:
+    if not counts:
+        return None
+    return h(
+        "div",
+        h("p", h("strong", f"− {number(_sum(counts))}"), f" {unit} {words}"),
+        h("ul", [h("li", h("code", one.label), " ", number(one.value)) for one in counts]),
+        class_="p-exit",
+    )
+
+
+def _stands_for(account: RowAccount) -> Html | None:
+    if account.stands_for is None:
+        return None
+    return h("p", f"stands for {number(account.stands_for)} {account.stands_for_what}", class_="p-note")
+
+
+def _closing(account: RowAccount, rejected: int, removed: int) -> Html:
+    if not account.closes:
+        why = f" Reason given: {account.reason}" if account.reason else " No reason was given."
+        return h("p", badge("bad", "not accounted for"), " Rows in and rows out do not close.", why)
+    left = account.read - rejected - removed
+    parts = (f"{number(rejected)} set aside", f"{number(removed)} removed by rule", f"{number(left)} kept")
+    return h("p", badge("good", "closes"), f" {number(account.read)} read = {' + '.join(parts)}.")
+
+
+def _bar(account: RowAccount) -> Html | None:
+    """How much of what was read came along; the sentence above says the same in numbers."""
+    if not account.read or not account.closes:
+        return None
+    rejected, removed = _sum(account.rejected), _sum(account.removed)
+    parts = (("good", account.read - rejected - removed), ("warn", removed), ("bad", rejected))
+    x, drawn = 0.0, []
+    for tone, rows in parts:
+        width = 1000 * rows / account.read
+        drawn.append(h("rect", x=f"{x:.2f}", y=0, width=f"{width:.2f}", height=8, class_=f"p-{tone}"))
+        x += width
+    return h(
+        "svg", drawn, class_="p-bar", viewBox="0 0 1000 8", preserveAspectRatio="none", aria_hidden="true"
+    )
+
+
+def _sum(counts: tuple[Count, ...]) -> int:
+    return sum(one.value for one in counts)

@@ -1,0 +1,322 @@
+"""The sections of a report, each from the run's facts; None where a run has nothing to say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+from ctnb.reports import account
+from ctnb.reports.facts import (
+    ChangeFacts,
+    ColumnFacts,
+    DecisionFacts,
+    Digest,
+    FindingFacts,
+    ReleaseFacts,
+    ReportFacts,
+    RuleFacts,
+    StepFacts,
+)
+from ctnb.reports.markup import Html, badge, h, joined, number
+from ctnb.reports.tables import Heading, bytes_text, code, duration, facts, folded, moment, share, table
+
+SEVERITIES = {"block": ("bad", "blocks"), "wait": ("warn", "needs a decision"), "note": ("plain", "note")}
+STEP_TONES = {
+    "completed": "good",
+    "failed": "bad",
+    "crashed": "bad",
+    "interrupted": "warn",
+    "waiting": "warn",
+}
+ROLES = ("", "identifier", "free_text", "sensitive", "quasi", "measure", "plain")
+"""Worst first: a column without a role blocks publishing."""
+
+
+def changes(run: ReportFacts) -> Html | None:
+    """What a reader of the last release would see change."""
+    now = run.changes
+    if now is None:
+        return None
+    if now.since is None:
+        return h("p", "This is the first release of this dataset: there is nothing to compare with.")
+    same = not (now.added or now.removed or now.retyped)
+    return joined(
+        (
+            h("p", "Compared with release ", code(now.since), "."),
+            facts(
+                ("Structure", "same columns, same types" if same else None),
+                ("Columns added", _names(now.added)),
+                ("Columns removed", _names(now.removed)),
+                ("Types changed", [_retyped(now)] if now.retyped else None),
+                ("Rows", _rows_before_after(now.rows_before, now.rows_after)),
+                ("Content", _content(now)),
+            ),
+        )
+    )
+
+
+def findings(run: ReportFacts) -> Html:
+    """What the privacy rules found, what they asked, and what they could not ask."""
+    if not run.reviewed:
+        return h(
+            "p",
+            badge("idle", "not reviewed"),
+            " The privacy review did not end. Nothing on this page says that the table is safe to publish.",
+        )
+    order = list(SEVERITIES)
+    found = sorted(run.findings, key=lambda one: (order.index(one.severity), one.rule, one.columns))
+    headings = [Heading("Rule"), Heading("Severity"), Heading("Columns"), Heading("Count", "number"),
+                Heading("What and remedy")]  # fmt: skip
+    if not found:
+        shown = h("p", badge("good", "no finding"), " Every rule that was asked came back clean.")
+    else:
+        shown = table("Findings of the privacy review", headings, [_finding(one) for one in found])
+    return joined((shown, _rules(run.rules)))
+
+
+def columns(run: ReportFacts) -> Html | None:
+    """The table that was reviewed, column by column, worst role first."""
+    if not run.columns:
+        return None
+    counts = Counter(one.role for one in run.columns)
+    unknown = tuple(role for role in counts if role not in ROLES)
+    by_role = ", ".join(
+        f"{counts[role]} {role or 'without a role'}" for role in ROLES + unknown if counts[role]
+    )
+    order = {role: place for place, role in enumerate(ROLES + unknown)}
+    shown = sorted(run.columns, key=lambda one: order[one.role])
+    headings = [Heading("Column"), Heading("Type"), Heading("Role"), Heading("Empty", "number"),
+                Heading("Distinct", "number"), Heading("Description")]  # fmt: skip
+    content = table("Columns, those that need most care first", headings, [_column(one) for one in shown])
+    return folded(f"{_count(len(shown), 'column')}: {by_role}", content, rows=len(shown))
+
+
+def rows(run: ReportFacts) -> Html | None:
+    """Where every row went, and which were set aside."""
+    if run.account is None:
+        return None
+    flow = account.flow(run.account)
+    if not run.rejects:
+        return flow
+    headings = [Heading("Rule"), Heading("Column"), Heading("Rows", "number")]
+    ordered = sorted(run.rejects, key=lambda one: (-one.rows, one.rule, one.column))
+    cells = [(code(one.rule), code(one.column), number(one.rows)) for one in ordered]
+    total = sum(one.rows for one in run.rejects)
+    listed = table("Rows set aside", headings, cells)
+    return joined(
+        (flow, folded(f"{_count(total, 'row')} set aside, by rule and column", listed, rows=len(cells)))
+    )
+
+
+def decisions(run: ReportFacts) -> Html:
+    """Who decided what, for how long, and why."""
+    if not run.decisions:
+        return h("p", "None yet." if run.status == "waiting" else "None was recorded for this run.")
+    return joined([_decision(one) for one in run.decisions])
+
+
+def release(run: ReportFacts) -> Html:
+    """What is on the portal now because of this run."""
+    if run.release is None:
+        return h("p", "Nothing was published by this run.")
+    return _release(run.release)
+
+
+def steps(run: ReportFacts) -> Html | None:
+    """The notebooks, in order, with what was read."""
+    source = run.source
+    headings = [Heading("Step"), Heading("Status"), Heading("Started"), Heading("Took", "number"),
+                Heading("What happened")]  # fmt: skip
+    read = source and facts(
+        ("Source", code(source.file_name)),
+        ("Size", [bytes_text(source.bytes), h("small", f" ({number(source.bytes)} bytes)")]),
+        ("Rows", None if source.rows is None else number(source.rows)),
+        (source.digest.label, _digest(source.digest)) if source.digest else ("", None),
+    )
+    listed = table("Steps of this run", headings, [_step(one) for one in run.steps]) if run.steps else None
+    return joined((read, listed)) or None
+
+
+def limits(run: ReportFacts) -> Html | None:
+    """What this record cannot prove."""
+    return h("ul", [h("li", sentence) for sentence in run.limits]) if run.limits else None
+
+
+def reproduction(run: ReportFacts) -> Html | None:
+    """Digests and versions."""
+    digests = facts(*((one.label, _digest(one)) for one in run.digests)) if run.digests else None
+    versions = facts(*((name, version) for name, version in run.environment))
+    made_with = folded(
+        _count(len(run.environment), "version") + " of what ran", versions, rows=len(run.environment)
+    )
+    return joined((digests, made_with if run.environment else None)) or None
+
+
+def files(run: ReportFacts) -> Html | None:
+    """Every file of the record, to open or to check."""
+    if not run.files:
+        return None
+    headings = [Heading("File"), Heading("Bytes", "number"), Heading("SHA-256", "code")]
+    cells = [
+        (_link(one.path, code(one.path)), number(one.bytes), h("code", one.sha256, class_="p-hex"))
+        for one in run.files
+    ]
+    return folded(_count(len(cells), "file"), table("Files of this record", headings, cells), rows=len(cells))
+
+
+ALL: tuple[tuple[str, str, Callable[[ReportFacts], Html | None]], ...] = (
+    ("changes", "What changed since the last release", changes),
+    ("findings", "Privacy review", findings),
+    ("columns", "Columns", columns),
+    ("rows", "Where the rows went", rows),
+    ("decisions", "Decisions", decisions),
+    ("release", "Release", release),
+    ("steps", "Source and steps", steps),
+    ("limits", "What this record cannot prove", limits),
+    ("digests", "Digests and versions", reproduction),
+    ("files", "Files of this record", files),
+)
+"""Name, title and maker of each section, in the order in which a reviewer asks."""
+
+
+def _finding(one: FindingFacts) -> tuple[object, ...]:
+    return (
+        code(one.rule),
+        badge(*SEVERITIES[one.severity]),
+        _names(one.columns) or "the whole table",
+        _of(one.count, one.of),
+        [one.text, h("p", h("strong", "Remedy: "), one.remedy, class_="p-remedy") if one.remedy else None],
+    )
+
+
+def _rules(asked: tuple[RuleFacts, ...]) -> Html | None:
+    if not asked:
+        return None
+    answers = Counter(rule.answer for rule in asked)
+    said = f"{_count(len(asked), 'rule')} asked: {answers['clean']} clean, {answers['found']} with findings, "
+    skipped = [rule for rule in asked if rule.answer == "skipped"]
+    tones = {"clean": "good", "found": "warn", "skipped": "idle"}
+    words = {"clean": "clean", "found": "with findings", "skipped": "skipped"}
+    cells = [(code(one.rule), badge(tones[one.answer], words[one.answer]), one.reason) for one in asked]
+    listed = table("Rules asked", [Heading("Rule"), Heading("Answer"), Heading("Reason")], cells)
+    warning = h(
+        "div",
+        h("p", h("strong", f"{_count(len(skipped), 'rule')} could not be asked:")),
+        h("ul", [h("li", code(rule.rule), f" – {rule.reason}") for rule in skipped]),
+        class_="p-box p-warn",
+    )
+    fold = folded(f"{said}{answers['skipped']} skipped", listed, rows=len(cells), fold_rows=0)
+    return joined((warning if skipped else None, fold))
+
+
+def _column(one: ColumnFacts) -> tuple[object, ...]:
+    role = code(one.role) if one.role else badge("bad", "no role")
+    empty = "" if one.empty_share is None else share(round(one.empty_share * 1_000_000), 1_000_000)
+    return code(one.name), code(one.type), role, empty, one.distinct, one.description
+
+
+def _decision(one: DecisionFacts) -> Html:
+    good = one.verdict == "approve" and one.state == "valid"
+    tone = "good" if good else "bad" if one.verdict == "refuse" else "warn"
+    words = {"approve": "approved", "refuse": "refused"}[one.verdict]
+    state = "" if one.state == "valid" else f", now {one.state}"
+    return h(
+        "article",
+        h("h3", badge(tone, words + state), f" by {one.by.name}"),
+        h("blockquote", one.reason),
+        facts(
+            ("Person established by", one.by.established),
+            ("When", moment(one.when)),
+            ("Kind", one.kind),
+            ("Expires", one.expires.isoformat() if one.expires else "never"),
+            ("Four eyes", _four_eyes(one.four_eyes)),
+            ("Conditions", h("ul", [h("li", text) for text in one.conditions]) if one.conditions else None),
+        ),
+        class_="p-decision",
+    )
+
+
+def _four_eyes(held: bool) -> Html:
+    if held:
+        return joined((badge("good", "yes"), " another person than who started the run"))
+    return joined((badge("warn", "no"), " the same person started the run"))
+
+
+def _release(one: ReleaseFacts) -> Html:
+    same, differs = "equal to the table reviewed", "NOT equal to the table reviewed"
+    return facts(
+        ("Read back", badge("good", same) if one.equal else badge("bad", differs)),
+        ("Portal", code(one.portal)),
+        ("Dataset", code(one.dataset_id)),
+        ("Address", _address(one.url)),
+        ("Mode", one.mode),
+        ("Rows", _rows_before_after(one.rows_before, one.rows_after)),
+        (one.digest.label, _digest(one.digest)) if one.digest else ("", None),
+    )
+
+
+def _step(one: StepFacts) -> tuple[object, ...]:
+    counts = ", ".join(f"{number(count.value)} {count.label}" for count in one.counts)
+    return (
+        _link(one.page, one.name) if one.page else one.name,
+        badge(STEP_TONES.get(one.status, "idle"), one.status),
+        moment(one.started) if one.started else "",
+        "" if one.duration_s is None else duration(one.duration_s),
+        [one.reason, h("br") if one.reason and counts else None, counts],
+    )
+
+
+def _retyped(now: ChangeFacts) -> Html:
+    return h("ul", [h("li", code(one.column), f": {one.before} → {one.after}") for one in now.retyped])
+
+
+def _content(now: ChangeFacts) -> str | None:
+    if now.same_content is None:
+        return None
+    return "the same, digest for digest" if now.same_content else "different"
+
+
+def _rows_before_after(before: int | None, after: int | None) -> Html | None:
+    if after is None:
+        return None
+    if before is None:
+        return joined(f"{number(after)} (new)")
+    change = "no change" if before == after else f"{after - before:+,}"
+    return joined((f"{number(before)} → {number(after)} ", h("small", f"({change})")))
+
+
+def _of(count: int | None, of: int | None) -> Html | str:
+    if count is None:
+        return ""
+    if of is None:
+        return number(count)
+    return joined((number(count), h("small", f" of {number(of)} ({share(count, of)})")))
+
+
+def _digest(one: Digest) -> Html:
+    return joined((h("small", f"{one.algorithm} "), h("code", one.hex, class_="p-hex")))
+
+
+def _names(names: tuple[str, ...]) -> Html | None:
+    return (
+        joined([[", " if place else "", code(name)] for place, name in enumerate(names)]) if names else None
+    )
+
+
+def _count(number_of: int, what: str) -> str:
+    return f"{number(number_of)} {what}{'' if number_of == 1 else 's'}"
+
+
+def _link(path: str, shown: object) -> Html:
+    """A link to a file of the record; quoting makes sure that it can be nothing but a relative path."""
+    return h("a", shown, href=quote(path.replace("\\", "/").lstrip("/")))
+
+
+def _address(url: str) -> Html:
+    """A link when it leads to a web page, text when it does not."""
+    try:
+        web = urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        web = False
+    return h("a", url, href=url, rel="noopener noreferrer", class_="p-bare") if web else code(url)
