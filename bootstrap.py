@@ -186,7 +186,7 @@ def r_is_there() -> bool:
     return os.name == "nt" and any(programs.glob("R-*/bin/R.exe"))
 
 
-def install_system_packages(missing: dict[str, str], log: Path) -> None:
+def install_system_packages(missing: dict[str, str], log: Path, uid: int | None = None) -> None:
     """Install `missing` with apt-get, saying what and why first; raise SetupFailed where that cannot be."""
     if not missing:
         return
@@ -195,7 +195,7 @@ def install_system_packages(missing: dict[str, str], log: Path) -> None:
     say("installing these packages of your system, with apt-get:")
     for name, why in missing.items():
         print(f"    {name:<16} {why}", flush=True)
-    front = as_root(missing)
+    front = as_root(missing, os.geteuid() if uid is None else uid)
     prefix = [*front, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     with stage("system packages"):
         try:
@@ -205,9 +205,9 @@ def install_system_packages(missing: dict[str, str], log: Path) -> None:
             raise SetupFailed(f"{error}\n{administrator_hint(missing)}") from None
 
 
-def as_root(missing: dict[str, str]) -> list[str]:
-    """What to put before a command so that it runs as root: nothing, or sudo."""
-    if os.geteuid() == 0:
+def as_root(missing: dict[str, str], uid: int) -> list[str]:
+    """What user `uid` puts before a command so that it runs as root: nothing, or sudo."""
+    if uid == 0:
         return []
     sudo = shutil.which("sudo")
     if sudo and subprocess.run([sudo, "-n", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
