@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import requests
 from ctnb.embedded.accounts import add_account
 
 START_LIMIT_S = 30.0
+PROJECT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Running:
 
     url: str
     key_id: str
-    key_secret: str
+    key_secret: str = field(repr=False)
     file: Path
     address_file: Path
     log: Path
@@ -87,7 +87,7 @@ def started(file: Path, key_id: str, key_secret: str, *options: str) -> Iterator
         str(address_file),
     ]
     with log.open("ab") as output:
-        process = subprocess.Popen([*command, *options], stdout=output, stderr=output, env=os.environ.copy())
+        process = subprocess.Popen([*command, *options], stdout=output, stderr=output, cwd=PROJECT)
     try:
         url = _wait(process, address_file, log)
         yield Running(url, key_id, key_secret, file, address_file, log, process)

@@ -14,14 +14,14 @@ a:hover { text-decoration-thickness: 2px; }
 .skip { position: absolute; left: -999px; }
 .skip:focus { left: 1rem; top: .5rem; background: var(--paper); padding: .4rem .8rem; z-index: 2; }
 .bar { background: var(--ink); color: #fff; }
-.bar div { display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: center;
+.bar div { padding-block: .85rem; display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: center;
   justify-content: space-between; }
 .bar a { color: #fff; text-decoration: none; } .bar a:hover { text-decoration: underline; }
 .bar :focus-visible { outline-color: #fff; }
-.bar .brand { font-weight: 650; letter-spacing: .01em; padding: .85rem 0; }
-.bar .who { font-size: .9rem; color: #c9d3dd; padding: .85rem 0; }
-.wide { max-width: 76rem; margin: 0 auto; padding: 0 1.25rem; }
-main { padding-top: 1.75rem; padding-bottom: 3rem; }
+.bar .brand { font-weight: 650; letter-spacing: .01em; }
+.bar .who { font-size: .9rem; color: #c9d3dd; }
+.wide { max-width: 76rem; margin: 0 auto; padding-inline: 1.25rem; }
+main { padding-block: 1.75rem 3rem; }
 h1 { font-size: clamp(1.5rem, 1.1rem + 1.6vw, 2.1rem); line-height: 1.2; margin: 0 0 .5rem;
   overflow-wrap: anywhere;
   letter-spacing: -.01em; }
@@ -60,12 +60,13 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { padding: .5rem .8rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
   max-width: 26rem; overflow-wrap: anywhere; }
 tbody tr:last-child td, tbody tr:last-child th { border-bottom: 0; }
-thead th { background: var(--soft); font-weight: 600; white-space: nowrap; }
+thead th { background: var(--soft); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 600; }
 tbody tr:hover { background: #f9fbfd; }
-thead a { color: inherit; text-decoration: none; } thead a:hover { text-decoration: underline; }
+thead a { color: inherit; text-decoration: underline dotted #8794a1; }
+thead a:hover { text-decoration: underline; }
 thead a span { color: var(--accent); }
-.data td { min-width: 5.5rem; } .data th { max-width: none; }
+.data { width: max-content; min-width: 100%; } .data td { max-width: 24rem; } .data th { max-width: 18rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .date { white-space: nowrap; font-variant-numeric: tabular-nums; }
 code { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, "Liberation Mono", monospace;
@@ -78,8 +79,9 @@ footer { color: var(--muted); font-size: .88rem; border-top: 1px solid var(--lin
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
 @media (max-width: 40rem) {
-  .wide { padding: 0 1rem; } .card { padding: 1rem; } main { padding-top: 1.25rem; }
-  .actions .button { flex: 1 1 auto; text-align: center; }
+  .wide { padding-inline: 1rem; } .card { padding: 1rem; } main { padding-block: 1.25rem 2.5rem; }
+  dl { grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .8rem 1rem; }
+  .actions .button { flex: 1 1 30%; text-align: center; } .actions .button:first-child { flex-basis: 100%; }
   .stack thead { display: none; }
   .stack tr { display: block; padding: .7rem .9rem; border-bottom: 1px solid var(--line); }
   .stack tbody tr:last-child { border-bottom: 0; }

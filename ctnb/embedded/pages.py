@@ -39,7 +39,7 @@ def catalogue_page(call: Call, connection: sqlite3.Connection, names: Names) -> 
     words = call.option("q")
     views = search(listed(connection, call.account), words)
     items = "".join(_item(connection, view) for view in views)
-    found = f"{len(views):,} dataset{'' if len(views) == 1 else 's'}" + (" found" if words else "")
+    found = _count(len(views), "dataset") + (" found" if words else "")
     listing = f'<ul class="list">{items}</ul>' if views else _nothing(words)
     body = (
         "<h1>Datasets</h1>"
@@ -111,7 +111,7 @@ def _html(title: str, body: str, account: Account | None) -> Answer:
     if account is None:
         who = '<a href="/sign-in">Sign in</a>'
     else:
-        who = f"{escape(account.name)} ({escape(account.role)})"
+        who = f"{escape(account.name)}, {escape(account.role)}"
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -135,7 +135,7 @@ def _nothing(words: str) -> str:
 def _item(connection: sqlite3.Connection, view: View) -> str:
     description = " ".join(str(view.document.get("description") or "").split())
     short = description if len(description) <= 240 else description[:239].rstrip() + "…"
-    facts = [f"{count_rows(connection, view):,} rows", f"Updated {_day(view.rows_updated_at)}"]
+    facts = [_count(count_rows(connection, view), "row"), f"Updated {_day(view.rows_updated_at)}"]
     facts.insert(0, str(view.document.get("category") or ""))
     shown = "".join(f"<li>{escape(fact)}</li>" for fact in facts if fact)
     badge = "" if view.public else " " + _badge(view)
@@ -205,7 +205,7 @@ def _custom(fields: object) -> list[tuple[str, object]]:
 def _rows_section(view: View, page: Page, rows: int, sort: Column | None, descending: bool) -> str:
     heads = "".join(_head(view, column, sort, descending) for column in view.columns)
     lines = "".join(_line(view, row) for row in page.rows)
-    shown = f"{len(page.rows):,} of {rows:,} rows" if rows > PAGE_ROWS else f"{rows:,} rows"
+    shown = f"{len(page.rows):,} of {_count(rows, 'row')}" if rows > PAGE_ROWS else _count(rows, "row")
     order = f", sorted by {escape(sort.name)}, {'highest' if descending else 'lowest'} first" if sort else ""
     if not page.rows:
         table = '<p class="lead">There are no rows.</p>'
@@ -267,8 +267,12 @@ def _columns_section(view: View) -> str:
     )
     heads = "".join(f'<th scope="col">{word}</th>' for word in ("Name", "Field name", "Type", "Description"))
     table = f'<table class="stack"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
-    head = f'<div class="head"><h2>Columns</h2><span class="lead">{len(view.columns):,} columns</span></div>'
+    head = f'<div class="head"><h2>Columns</h2><span class="lead">{_count(len(view.columns), "column")}</span></div>'
     return f'<section class="card section">{head}<div class="scroll">{table}</div></section>'
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _day(seconds: float) -> str:

@@ -311,7 +311,11 @@ def _loopback(host: str) -> bool:
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return tornado.netutil.bind_sockets(port, host, family)[0]
+    try:
+        return tornado.netutil.bind_sockets(port, host, family)[0]
+    except OSError as error:
+        hint = "Choose another port, or 0 for any free one."
+        raise UsageError(f"The portal cannot listen on {host}, port {port}.", hint=hint) from error
 
 
 def _end_signals() -> asyncio.Event:
