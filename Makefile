@@ -19,7 +19,7 @@ doctor: ## what is wrong with this machine, and the remedies
 	@$(PYTHON) bootstrap.py doctor
 
 tools: setup ## the linter, the type checker and the browser driver
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
 	  --only-binary :all: --no-binary rpy2-rinterface --no-build-isolation -r requirements-ci.lock
 
 lint: tools
