@@ -87,7 +87,7 @@ def _numbers(run: ReportFacts) -> Html:
         ("rows set aside", sum(one.value for one in account.rejected) if account else None),
         ("rows after transform", account.rows if account else None),
         ("findings that block", blocking if run.reviewed else None),
-        ("findings to decide", waiting if run.reviewed else None),
+        ("findings for a decision", waiting if run.reviewed else None),
         ("rows published", (account.published if account else None) or 0),
     )
     return h(

@@ -157,7 +157,7 @@ def files(run: ReportFacts) -> Html | None:
     """Every file of the record, to open or to check."""
     if not run.files:
         return None
-    headings = [Heading("File"), Heading("Bytes", "number"), Heading("SHA-256", "code")]
+    headings = [Heading("File"), Heading("Bytes", "number"), Heading("SHA-256")]
     cells = [
         (_link(one.path, code(one.path)), number(one.bytes), h("code", one.sha256, class_="p-hex"))
         for one in run.files

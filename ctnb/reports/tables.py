@@ -11,6 +11,9 @@ from ctnb.reports.markup import Html, h, number
 FOLD_ROWS = 15
 """A longer table is folded under a line that says what it holds."""
 
+LONG_CHARS = 30
+"""A longer name must not widen its table."""
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -18,7 +21,7 @@ class Heading:
 
     text: str
     kind: str = "text"
-    """text, number or code; numbers stand at the right."""
+    """text or number; numbers stand at the right."""
 
 
 def table(caption: str, headings: Sequence[Heading], rows: Iterable[Sequence[object]]) -> Html:
@@ -27,13 +30,14 @@ def table(caption: str, headings: Sequence[Heading], rows: Iterable[Sequence[obj
 
     The roles are said again in attributes because browsers drop them from a table laid out as cards.
     """
-    head = [h("th", one.text, scope="col", role="columnheader", class_=f"p-{one.kind}") for one in headings]
+    head = [h("th", one.text, scope="col", role="columnheader", class_=_kind(one)) for one in headings]
     return h(
         "table",
         h("caption", caption),
         h("thead", h("tr", head, role="row"), role="rowgroup"),
         h("tbody", [_row(headings, row) for row in rows], role="rowgroup"),
         role="table",
+        class_="p-narrow" if len(headings) <= 3 else None,
     )
 
 
@@ -55,10 +59,12 @@ def share(part: int, whole: int) -> str:
     """A part of a whole in per cent with one decimal; a small part is never shown as none."""
     if not whole:
         return ""
+    if part in (0, whole):
+        return "100%" if part else "0%"
     percent = 100 * part / whole
-    if part and percent < 0.1:
+    if percent < 0.1:
         return "under 0.1%"
-    if part < whole and percent > 99.9:
+    if percent > 99.9:
         return "over 99.9%"
     return f"{percent:.1f}%"
 
@@ -90,18 +96,31 @@ def moment(when: dt.datetime) -> Html:
     )
 
 
-def code(text: object) -> Html:
-    """A name, a path or a command as it is typed."""
-    return h("code", text)
+def code(text: str) -> Html:
+    """A name, a path or a command as it is typed; a long one may break anywhere."""
+    return h("code", text, class_="p-long" if len(text) > LONG_CHARS else None)
 
 
 def _row(headings: Sequence[Heading], row: Sequence[object]) -> Html:
     first, *others = zip(headings, row, strict=True)
     cells = [
-        h("th", first[1], scope="row", role="rowheader", data_label=first[0].text, class_=_kind(first[0]))
+        h(
+            "th",
+            h("div", first[1]),
+            scope="row",
+            role="rowheader",
+            data_label=first[0].text,
+            class_=_kind(first[0]),
+        )
     ]
     cells += [
-        h("td", content, role="cell", data_label=heading.text, class_=_kind(heading))
+        h(
+            "td",
+            h("div", content) if content else None,
+            role="cell",
+            data_label=heading.text,
+            class_=_kind(heading),
+        )
         for heading, content in others
     ]
     return h("tr", cells, role="row")
