@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-RESULT = "transformed.parquet"
+RESULT = "transform.parquet"
 
 
 @dataclass(frozen=True)

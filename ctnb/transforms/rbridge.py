@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 LOG = "transform.R.log"
 _OPTIONS = ("rpy2", "--quiet", "--vanilla")
 _CLASSES = frozenset(
-    "simpleError packageNotFoundError stackOverflowError expressionStackOverflowError missingArgError "
-    "rlang_error vctrs_error dplyr_error purrr_error_indexed getvarError parseError".split()
-)
+    {
+        "simpleError", "packageNotFoundError", "stackOverflowError", "expressionStackOverflowError",
+        "missingArgError", "getvarError", "parseError", "rlang_error", "vctrs_error", "dplyr_error",
+    }
+)  # fmt: skip
 """Condition classes that are named in a message; any other could be a text of the script's own making."""
 
 _REFUSALS = {

@@ -91,7 +91,7 @@ def _integers(array: pa.Array, column: Column) -> Vector:
 
     bounds = pc.min_max(array)
     low, high = bounds["min"].as_py() or 0, bounds["max"].as_py() or 0
-    if NA_INTEGER < low and high < 2**31:
+    if low > NA_INTEGER and high < 2**31:
         return Vector("integer", _fixed(array.cast(pa.int32()), NA_INTEGER))
     if max(-low, high) > EXACT:
         raise _too_fine(column)
