@@ -1,0 +1,406 @@
+"""
+Direct identifiers by content: every cell is looked at, hits are counted and never quoted.
+
+One cell proves little for bare digits: 88.9 % of random nine-digit numbers pass the Social Security
+Administration's rules, so plain numbers are judged by the column's share of valid ones and by how they are
+spread.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ctnb.datasets import Column
+from ctnb.privacy.findings import Answer, Case, Finding, counted
+from ctnb.privacy.headers import tokens
+from ctnb.privacy.names import ALSO_OTHER_THINGS, GIVEN, NOT_PEOPLE, SURNAMES
+from ctnb.values import quote_name, quote_text
+
+_DASH = "[-\u2010-\u2015\u2212]"
+_AREA = r"(?:00[1-9]|0[1-9][0-9]|[1-57-9][0-9]{2}|6[0-57-9][0-9]|66[0-57-9])"
+# area 900-999 is kept: those are ITINs, which the Internal Revenue Service gives to people
+_SSN = rf"(?:^|[^0-9]){_AREA}{_DASH}(?:0[1-9]|[1-9][0-9]){_DASH}[0-9]{{4}}(?:$|[^0-9])"
+_SSN_NAMED = (
+    r"(?i)\b(?:ssn|soc(?:ial)?\.? ?sec(?:urity)?)\b[^0-9]{0,20}[0-9]{3}[^0-9]?[0-9]{2}[^0-9]?[0-9]{4}\b"
+)
+_EMAIL = r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+_PHONE = (
+    r"(?:^|[^0-9.-])(?:\+?1[-. ]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[-. ])"
+    r"[2-9][0-9]{2}[-. ][0-9]{4}(?:$|[^0-9-])"
+)
+_GIVEN_AREA = r"(?:00[1-9]|0[1-9][0-9]|[1-57-8][0-9]{2}|6[0-57-9][0-9]|66[0-57-9])"
+_GROUP = "(?:0[1-9]|[1-9][0-9])"
+_SERIAL = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
+_VALID_SSN = f"^{_GIVEN_AREA}{_GROUP}{_SERIAL}$"
+_BARE_SSN = rf"(?:^|[^0-9]){_GIVEN_AREA}[ .]?{_GROUP}[ .]?{_SERIAL}(?:$|[^0-9])"
+_BARE_PHONE = r"(?:^|[^0-9])[2-9][0-9]{2}[2-9][0-9]{6}(?:$|[^0-9])"
+_DIALLED = "^[2-9](?:[02-9][0-9]|1[02-9])[2-9](?:[02-9][0-9]|1[02-9])[0-9]{4}$"
+_DIGITS = r"^[A-Za-z]{0,4}[-_ #]?([0-9]{9,20})(?:[-_ ./]?[A-Za-z0-9]{1,4})?$"
+
+CHANCE_SSN = 0.889
+"""Share of random nine-digit numbers that pass the Social Security Administration's rules."""
+VALID_RATE = 0.985
+"""A column of real numbers has at least this share of valid ones: people mistype and fill with zeros."""
+CHANCE_PHONE = 0.71
+"""Share of random ten-digit numbers that could be dialled in North America."""
+UNLIKELY = 1e-3
+"""What happens by chance more seldom than this is taken as a sign."""
+FEWEST = 8
+"""Fewer different numbers than this say nothing by themselves."""
+WHOLE_SHARE, GIVEN_SHARE, SURNAME_SHARE = 0.2, 0.5, 0.25
+"""Shares of cells that make a column one of whole names, given names or surnames; the lists are short."""
+_MOST_OFFSETS = 12
+
+
+def _either_case(words: frozenset[str]) -> str:
+    return "|".join(form for word in sorted(words) for form in (word.capitalize(), word.upper()))
+
+
+_GIVEN_NAMES = "|".join(sorted(GIVEN))
+_WHOLE_NAME = (
+    rf"^(?:(?:{_GIVEN_NAMES})(?: [a-z][a-z'-]*\.?){{0,2}} [a-z][a-z'-]+(?:,? (?:jr|sr|ii|iii|iv)\.?)?"
+    rf"|[a-z][a-z'-]+(?: [a-z'-]+)?, ?(?:{_GIVEN_NAMES})(?: [a-z][a-z'.-]*){{0,2}})$"
+)
+_NAME_INSIDE = (
+    rf"\b(?:(?:{_either_case(GIVEN)})(?: [A-Z]\.?)? (?:{_either_case(SURNAMES)})"
+    rf"|(?:{_either_case(SURNAMES)}), ?(?:{_either_case(GIVEN)}))\b"
+)
+_NOT_A_PERSON = rf"\b(?:{'|'.join(NOT_PEOPLE)})\b|[0-9&]"
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Nine digits at one place of a column's numbers."""
+
+    offset: int
+    """Digits before them."""
+    cells: int
+    """Cells whose nine digits are valid."""
+    different: int
+    """Different nine-digit numbers."""
+    valid: int
+    """Those that the Social Security Administration could have given."""
+    prefixes: int
+    """Different first five digits."""
+    leading: int
+    """Different first digits."""
+    connecticut: int
+    """Those in Connecticut's areas, 040 to 049."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the detectors counted in one column: cells, unless said otherwise."""
+
+    cells: int
+    """Cells that are not null."""
+    ssn: int
+    email: int
+    phone: int
+    names: int
+    """Cells that are a name of a person as a whole."""
+    inside: int
+    """Cells with a given name and a surname side by side."""
+    inside_strict: int
+    """Those without a word for a place or a business."""
+    given: int
+    """Cells that are one given name that is nothing else."""
+    surnames: int
+    given_different: int
+    surnames_different: int
+    dialled: int
+    """Different ten-digit numbers that could be dialled."""
+    tens: int
+    """Different ten-digit numbers."""
+    exchanges: int
+    """Different middle parts of those that could be dialled."""
+    digits: tuple[Digits, ...]
+    """Nine digits at each place of the column's numbers."""
+
+
+def found_in(text: str) -> tuple[str, ...]:
+    """The kinds of direct identifier in a text that a person wrote, e.g. the reason of a decision."""
+    kinds = {
+        "a Social Security number": (_SSN, _SSN_NAMED, _BARE_SSN),
+        "an e-mail address": (_EMAIL,),
+        "a telephone number": (_PHONE, _BARE_PHONE),
+    }
+    return tuple(kind for kind, patterns in kinds.items() if any(re.search(one, text) for one in patterns))
+
+
+def scans(case: Case) -> Mapping[str, Scan]:
+    """
+    What the detectors count in every column that holds text or whole numbers, by column name.
+
+    Every cell is examined; equal cells of a column are examined once and counted as often as they stand.
+    """
+    texts = {column.name: text for column in case.table.columns if (text := _text_sql(column))}
+    if not texts:
+        return {}
+    _make_cells(case, texts)
+    windows = _windows(case, {name: at for at, name in enumerate(texts)})
+    found = {name: Scan(*[0] * 14, digits=()) for name in texts}
+    names = list(texts)
+    for at, *counts in case.connection.execute(_count_sql()).fetchall():
+        found[names[at]] = Scan(
+            *(int(count or 0) for count in counts), digits=tuple(windows.get(names[at], ()))
+        )
+    return found
+
+
+def _text_sql(column: Column) -> str | None:
+    """SQL for the text of a cell; None where the type cannot hold an identifier."""
+    name = quote_name(column.name)
+    if column.type in ("text", "code", "url"):
+        return f"trim({name})"
+    if column.type == "number" and column.kind.scale:
+        return f"rtrim(rtrim(CAST({name} AS VARCHAR), '0'), '.')"
+    return f"CAST({name} AS VARCHAR)" if column.type in ("integer", "number") else None
+
+
+def _make_cells(case: Case, texts: Mapping[str, str]) -> None:
+    """Make the table `cells`: c is the column's place, v the text, n how often it stands there."""
+    parts = [
+        f"SELECT {at} AS c, {text} AS v, count(*) AS n FROM data WHERE {quote_name(name)} IS NOT NULL GROUP BY v"
+        for at, (name, text) in enumerate(texts.items())
+    ]
+    case.connection.execute("CREATE OR REPLACE TEMP TABLE cells AS " + " UNION ALL ".join(parts))
+
+
+def _count_sql() -> str:
+    """SQL for the counts of a `Scan` in its order, per column."""
+    ssn = f"({_has(_SSN)} OR {_has(_SSN_NAMED)})"
+    person = f"contains(v, ' ') AND {_has(_WHOLE_NAME, 'plain')} AND NOT {_has(_NOT_A_PERSON, 'plain')}"
+    inside = f"{_has('[A-Z][A-Za-z]+ [A-Z]')} AND {_has(_NAME_INSIDE, 'strip_accents(v)')}"
+    return f"""
+        SELECT c, sum(n), sum(n) FILTER ({ssn}), sum(n) FILTER (contains(v, '@') AND {_has(_EMAIL)}),
+            sum(n) FILTER ({_has(_PHONE)}), sum(n) FILTER ({person}),
+            sum(n) FILTER ({inside}), sum(n) FILTER ({inside} AND NOT {_has(_NOT_A_PERSON, "plain")}),
+            sum(n) FILTER (given), sum(n) FILTER (surname), count(*) FILTER (given), count(*) FILTER (surname),
+            count(*) FILTER (dialled), count(*) FILTER (ten), count(DISTINCT substr(v, 4, 3)) FILTER (dialled)
+        FROM (SELECT c, v, n, lower(strip_accents(v)) AS plain,
+                plain IN (SELECT unnest({_words(GIVEN - ALSO_OTHER_THINGS)})) AS given,
+                plain IN (SELECT unnest({_words(SURNAMES - ALSO_OTHER_THINGS)})) AS surname,
+                {_has("^[0-9]{10}$")} AS ten, {_has(_DIALLED)} AS dialled
+            FROM cells) GROUP BY c"""
+
+
+def _has(pattern: str, text: str = "v") -> str:
+    return f"regexp_matches({text}, {quote_text(pattern)})"
+
+
+def _words(words: frozenset[str]) -> str:
+    return "[" + ", ".join(quote_text(word) for word in sorted(words)) + "]"
+
+
+def _windows(case: Case, places: Mapping[str, int]) -> dict[str, list[Digits]]:
+    """Nine digits at every place of the numbers of each column, counted over different numbers."""
+    case.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE numbers AS SELECT c, {_number_sql(case, places)} AS d, sum(n) AS n"
+        " FROM cells GROUP BY ALL HAVING d <> ''"
+    )
+    rows = case.connection.execute(
+        "SELECT c, o, coalesce(sum(n) FILTER (valid), 0), count(*), count(*) FILTER (valid),"
+        " count(DISTINCT left(w, 5)), count(DISTINCT left(w, 1)), count(*) FILTER (starts_with(w, '04')),"
+        f" FROM (SELECT c, o, w, sum(n) AS n, {_has(_VALID_SSN, 'w')} AS valid FROM"
+        " (SELECT c, o, substr(d, o + 1, 9) AS w, n FROM"
+        f" (SELECT c, d, n, unnest(range({_MOST_OFFSETS})) AS o FROM numbers)) WHERE length(w) = 9 GROUP BY c, o, w)"
+        " GROUP BY c, o ORDER BY c, o"
+    ).fetchall()
+    names = {at: name for name, at in places.items()}
+    found: dict[str, list[Digits]] = {}
+    for at, *counts in rows:
+        found.setdefault(names[at], []).append(Digits(*(int(count) for count in counts)))
+    return found
+
+
+def _number_sql(case: Case, places: Mapping[str, int]) -> str:
+    """
+    SQL for the digits of a cell, or an empty text.
+
+    A number has lost its leading zero, and in Connecticut Social Security numbers begin with one; it is given
+    back, except to measures, where eight digits are an amount.
+    """
+    padded = [
+        str(places[column.name])
+        for column in case.table.columns
+        if column.name in places and column.type in ("integer", "number") and column.role != "measure"
+    ]
+    digits = f"regexp_extract(v, {quote_text(_DIGITS)}, 1)"
+    if not padded:
+        return digits
+    lost = f"c IN ({', '.join(padded)}) AND {_has('^[0-9]{8}$')}"
+    return f"CASE WHEN {lost} THEN '0' || v ELSE {digits} END"
+
+
+# -------------------------------------------------------------------------------------------- judgement
+
+
+def looks_like_ssn(found: Scan) -> Digits | None:
+    """The place in a column's numbers where Social Security numbers stand; None when chance could make them."""
+    if _mostly_dialled(found):
+        return None
+    offsets = len(found.digits)
+    return next((one for one in found.digits if _surely(one, offsets)), None)
+
+
+def could_be_ssn(found: Scan) -> Digits | None:
+    """Nine-digit numbers that are all valid and spread, but too few to tell."""
+    one = next(iter(found.digits), None)
+    if one is None or len(found.digits) > 1 or one.different < FEWEST or one.valid < one.different:
+        return None
+    return one if _spread(one) else None
+
+
+def by_chance(hits: int, of: int, chance: float) -> float:
+    """
+    An upper bound for the probability of at least `hits` of `of` when each has `chance`.
+
+    Chernoff's bound, exp(-n KL(hits/n || chance)); exact where everything hits.
+    """
+    share = hits / of
+    if share <= chance:
+        return 1.0
+    rest = (1 - share) * math.log((1 - share) / (1 - chance)) if share < 1 else 0.0
+    return math.exp(-of * (share * math.log(share / chance) + rest))
+
+
+def _surely(one: Digits, offsets: int) -> bool:
+    return (
+        one.different >= FEWEST
+        and one.valid >= VALID_RATE * one.different
+        and by_chance(one.valid, one.different, CHANCE_SSN) * offsets < UNLIKELY
+        and _spread(one)
+    )
+
+
+def _spread(one: Digits) -> bool:
+    """Whether the numbers are spread as people's are: running numbers share their beginnings."""
+    varied = one.leading >= 4 or one.connecticut * 2 >= one.different
+    return varied and one.prefixes >= min(20, one.different / 3)
+
+
+def _mostly_dialled(found: Scan) -> bool:
+    """Whether the column's ten-digit numbers are telephone numbers rather than chance."""
+    return (
+        found.tens >= FEWEST
+        and found.dialled >= 0.97 * found.tens
+        and by_chance(found.dialled, found.tens, CHANCE_PHONE) < UNLIKELY
+        and found.exchanges >= min(10, found.dialled / 3)
+    )
+
+
+# -------------------------------------------------------------------------------------------- questions
+
+_NUMBERS_OF_OTHER_THINGS = frozenset(
+    ("zip", "zip4", "zipcode", "postal", "geoid", "fips", "tract", "ein", "npi", "naics")
+)
+
+
+def ask_ssn_content(case: Case) -> Answer:
+    """Whether cells hold Social Security numbers: dashed, named, or plain by the column's valid rate."""
+    return _ask(case, _ssn_content)
+
+
+def ask_ssn_possible(case: Case) -> Answer:
+    """Whether a column of nine-digit numbers could be Social Security numbers."""
+    return _ask(case, _ssn_possible)
+
+
+def ask_email_content(case: Case) -> Answer:
+    """Whether cells hold e-mail addresses."""
+    return _ask(case, _email)
+
+
+def ask_phone_content(case: Case) -> Answer:
+    """Whether cells hold telephone numbers."""
+    return _ask(case, _phone)
+
+
+def ask_name_content(case: Case) -> Answer:
+    """Whether cells look like names of persons, or hold a given name and a surname inside text."""
+    return _ask(case, _names)
+
+
+def _ask(case: Case, judge: Callable[[Case, str, Scan], Finding | None]) -> Answer:
+    examined = case.scans
+    made = [judge(case, name, found) for name, found in examined.items()]
+    return Answer(tuple(one for one in made if one), sum(found.cells for found in examined.values()))
+
+
+def _ssn_content(case: Case, name: str, found: Scan) -> Finding | None:
+    place = None if _other_thing(name) else looks_like_ssn(found)
+    count = max(found.ssn, place.cells if place else 0)
+    if not count:
+        return None
+    how = "in dashed or named form"
+    if place:
+        after = f" after {counted(place.offset, 'digit')}" if place.offset else ""
+        how = f"as nine digits{after}: {place.valid:,} of {place.different:,} different ones are valid"
+    text = f"{name} holds Social Security numbers in {count:,} of {counted(found.cells, 'cell')}, {how}."
+    facts = {"valid": place.valid, "different": place.different, "offset": place.offset} if place else {}
+    return case.finding("ssn-content", [name], count, found.cells, text, dashed=found.ssn, **facts)
+
+
+def _ssn_possible(case: Case, name: str, found: Scan) -> Finding | None:
+    sure = looks_like_ssn(found)
+    if found.ssn or (sure and not _other_thing(name)):
+        return None
+    one = sure or could_be_ssn(found)
+    if one is None or _is_measure(case, name):
+        return None
+    text = (
+        f"{name} holds {counted(one.different, 'different nine-digit number')}, of which {one.valid:,} could be "
+        "Social Security numbers."
+    )
+    return case.finding("ssn-possible", [name], one.cells, found.cells, text, different=one.different)
+
+
+def _email(case: Case, name: str, found: Scan) -> Finding | None:
+    if not found.email:
+        return None
+    text = f"{name} holds e-mail addresses in {found.email:,} of {counted(found.cells, 'cell')}."
+    return case.finding("email-content", [name], found.email, found.cells, text)
+
+
+def _phone(case: Case, name: str, found: Scan) -> Finding | None:
+    plain = found.dialled if _mostly_dialled(found) else 0
+    count = max(found.phone, plain)
+    if not count:
+        return None
+    text = f"{name} holds telephone numbers in at least {count:,} of {counted(found.cells, 'cell')}."
+    return case.finding("phone-content", [name], count, found.cells, text)
+
+
+def _names(case: Case, name: str, found: Scan) -> Finding | None:
+    column = case.column(name)
+    inside = found.inside if column and column.role == "free_text" else found.inside_strict
+    single = _single_names(found)
+    whole = found.names if found.names >= WHOLE_SHARE * found.cells else 0
+    count = max(inside, whole, single)
+    if not count:
+        return None
+    how = "one word each" if count == single else "as a whole" if count == whole else "inside their text"
+    text = f"{name} looks like names of persons in {count:,} of {counted(found.cells, 'cell')}, {how}."
+    return case.finding(
+        "name-content", [name], count, found.cells, text, whole=found.names, inside=inside, one_word=single
+    )
+
+
+def _single_names(found: Scan) -> int:
+    """Cells that are one given name or one surname, when there are too many for towns or drugs."""
+    given = found.given >= GIVEN_SHARE * found.cells and found.given_different >= FEWEST
+    surname = found.surnames >= SURNAME_SHARE * found.cells and found.surnames_different >= FEWEST
+    return max(found.given if given else 0, found.surnames if surname else 0)
+
+
+def _other_thing(name: str) -> bool:
+    return any(word in _NUMBERS_OF_OTHER_THINGS for word in tokens(name))
+
+
+def _is_measure(case: Case, name: str) -> bool:
+    column = case.column(name)
+    return column is not None and column.role == "measure"
