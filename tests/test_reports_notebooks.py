@@ -213,9 +213,8 @@ def test_only_a_cell_that_did_not_complete_shows_its_code_at_once() -> None:
 
 def test_code_is_highlighted_in_the_language_of_the_notebook() -> None:
     """R is not read as Python."""
-    assert '<span class="p-hl-kr">function</span>' in page_of(
-        code("f <- function(x) x"), language="R"
-    ).replace("p-hl-k ", "p-hl-kr")
+    page = page_of(code("f <- function(x) x"), language="R")
+    assert '<span class="p-hl-kr">function</span>' in page
 
 
 def test_code_of_an_unknown_language_is_shown_as_it_is() -> None:
@@ -235,8 +234,16 @@ def test_colours_and_overwritten_lines_of_a_terminal_are_taken_out() -> None:
 
 def test_text_that_turns_the_reading_direction_is_shown_by_number() -> None:
     """A right-to-left override cannot make a page say something else."""
-    stream = {"output_type": "stream", "name": "stdout", "text": "approved\u202edevorppa ton"}
-    assert "approved⟨U+202E⟩devorppa ton" in page_of(code("x", stream))
+    said = "approved\u202edevorppa ton"
+    stream = {"output_type": "stream", "name": "stdout", "text": said}
+    page = page_of(words(said), code(f"# {said}", stream, display(text_html=f"<p>{said}</p>")))
+    assert Elements(page).text.count("approved⟨U+202E⟩devorppa ton") == 4
+
+
+def test_the_page_leads_back_to_the_report() -> None:
+    """A reader of one notebook finds the run it belongs to."""
+    page = to_html(notebook(), title="Read", report="../report.html")
+    assert '<a href="../report.html">Report of this run</a>' in page
 
 
 def test_the_same_notebook_gives_the_same_page() -> None:

@@ -60,7 +60,16 @@ def joined(parts: object) -> Html:
 
 def escape(text: str) -> str:
     """`text` as HTML text or attribute; characters that hide or turn text are shown by their number."""
-    return html.escape(_INVISIBLE.sub(_by_number, text), quote=True)
+    return html.escape(visible(text), quote=True)
+
+
+def visible(text: str) -> str:
+    """
+    `text` with every character that hides or turns other text replaced by its number.
+
+    A right-to-left override makes a page, or code, read as something else than it is (CVE-2021-42574).
+    """
+    return _INVISIBLE.sub(_by_number, text)
 
 
 def document(title: str, *body: object) -> str:

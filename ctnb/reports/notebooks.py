@@ -17,9 +17,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ctnb.errors import RecordBroken
-from ctnb.reports.markup import Html, badge, document, h, joined
+from ctnb.reports.markup import Html, badge, document, h, joined, visible
 from ctnb.reports.sanitising import clean, image_uri
 
 STATUSES = {
@@ -47,9 +48,11 @@ _PLACE = re.compile(
 _MAGIC = re.compile(r"%%(R|r|sql|bash|sh|html)\b")
 
 
-def to_html(notebook: Path | Mapping[str, Any], *, title: str) -> str:
+def to_html(notebook: Path | Mapping[str, Any], *, title: str, report: str | None = None) -> str:
     """
     `notebook` (a file, or nbformat 4 content) as a self-contained page; the same input gives the same page.
+
+    `report` is the relative path of the run's report, to link back to.
 
     Raises RecordBroken when it is not a notebook of nbformat 4.
     """
@@ -57,9 +60,10 @@ def to_html(notebook: Path | Mapping[str, Any], *, title: str) -> str:
     cells = content["cells"]
     language = _language(content)
     shown = [_cell(cell, place, language) for place, cell in _numbered(cells)]
+    back = h("p", h("a", "Report of this run", href=quote(report)), class_="p-eyebrow") if report else None
     return document(
         title,
-        h("header", h("h1", title), _summary(cells), class_="p-head"),
+        h("header", back, h("h1", title), _summary(cells), class_="p-head"),
         h("main", *shown, class_="p-notebook"),
     )
 
@@ -202,7 +206,7 @@ def _highlighted(source: str, language: str) -> Html:
 
     magic = _MAGIC.match(source)
     lexer = _lexer(magic[1].lower() if magic else language)
-    return Html(highlight(source, lexer, HtmlFormatter(nowrap=True, classprefix="p-hl-")))
+    return Html(highlight(visible(source), lexer, HtmlFormatter(nowrap=True, classprefix="p-hl-")))
 
 
 @cache

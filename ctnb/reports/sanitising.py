@@ -8,7 +8,7 @@ import re
 
 import nh3
 
-from ctnb.reports.markup import Html
+from ctnb.reports.markup import Html, visible
 
 PAGE_PREFIX = "p-"
 """Class names of our own pages begin so; no output may use one and pass for a part of the page."""
@@ -40,18 +40,17 @@ def clean(markup: str) -> Html:
 
     Attributes kept: class, title, scope, colspan, rowspan, alt, href of links and src of PNG and JPEG data.
     """
-    return Html(
-        nh3.clean(
-            markup,
-            tags=_TAGS,
-            clean_content_tags=_WITH_CONTENT,
-            attributes=_ATTRIBUTES,
-            attribute_filter=_attribute,
-            url_schemes={"http", "https", "mailto", "data"},
-            link_rel="noopener noreferrer",
-            strip_comments=True,
-        )
+    cleaned = nh3.clean(
+        markup,
+        tags=_TAGS,
+        clean_content_tags=_WITH_CONTENT,
+        attributes=_ATTRIBUTES,
+        attribute_filter=_attribute,
+        url_schemes={"http", "https", "mailto", "data"},
+        link_rel="noopener noreferrer",
+        strip_comments=True,
     )
+    return Html(visible(cleaned))
 
 
 def image_uri(mime: str, encoded: str) -> str | None:
