@@ -103,6 +103,7 @@ def test_broken_bodies_are_400_or_415(portal: Running) -> None:
     tries: list[tuple[bytes, dict[str, str], int, str]] = [
         (b'[{"a": "x"},', {}, 400, "req.body.malformed-json"),
         (b'[{"a": NaN}]', {}, 400, "req.body.malformed-json"),
+        (b'[{"a": "half a pair \\ud800"}]', {}, 400, "req.body.malformed-json"),
         (b"[" * 100_000, {}, 400, "req.body.malformed-json"),
         (b"a\nx,y\n", csv, 400, "req.body.malformed-csv"),
         (b'a\n"x', csv, 400, "req.body.malformed-csv"),

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 
 from .answers import Written
 from .decimals import pack, unpack
@@ -194,7 +195,7 @@ def _geometry(name: str) -> Callable[[object], Stored]:
 
 
 def _quoted(stored: Stored) -> str:
-    return json.dumps(stored, ensure_ascii=False)
+    return encode_basestring(str(stored))
 
 
 def _number_json(stored: Stored) -> str:
@@ -210,10 +211,12 @@ def _check(stored: Stored) -> str:
 
 
 def _us_date(stored: Stored) -> str:
-    moment = dt.datetime.fromisoformat(str(stored).removesuffix("Z"))
-    day = f"{moment.month:02d}/{moment.day:02d}/{moment.year:04d}"
-    time = f" {(moment.hour - 1) % 12 + 1:02d}:{moment:%M:%S} {'AM' if moment.hour < 12 else 'PM'}"
-    return day if moment.time() == dt.time(0) else day + time
+    text = str(stored)
+    day = f"{text[5:7]}/{text[8:10]}/{text[:4]}"
+    if text[11:19] == "00:00:00":
+        return day
+    hour = int(text[11:13])
+    return f"{day} {(hour - 1) % 12 + 1:02d}{text[13:19]} {'AM' if hour < 12 else 'PM'}"
 
 
 def _build() -> dict[str, CellType]:

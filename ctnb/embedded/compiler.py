@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ SYSTEM_FIELDS = {
     ":created_at": ("created_at", FIXED),
     ":updated_at": ("updated_at", FIXED),
 }
+WILDCARD_LIMIT = 8
+"""Each further % in a LIKE multiplies the time it can take."""
 _COMPARISONS = {"=", "!=", "<", "<=", ">", ">="}
 
 
@@ -225,7 +228,9 @@ def _like(compiler: Compiler, node: Apply) -> Sql:
     if pattern.literal is None or pattern.kind is not TEXT or one.kind is None or one.kind.soda != "text":
         raise compiler.mismatch(node)
     signs = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
-    glob = "".join(signs.get(letter, letter) for letter in pattern.literal.value)
+    glob = re.sub(r"\*+", "*", "".join(signs.get(letter, letter) for letter in pattern.literal.value))
+    if pattern.literal.value.count("%") > WILDCARD_LIMIT:
+        raise Malformed
     return Sql(f"({one.text} GLOB ?)", (*one.values, glob), CHECKBOX)
 
 

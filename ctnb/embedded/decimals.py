@@ -18,6 +18,8 @@ _NINES = str.maketrans("0123456789", "9876543210")
 
 def pack(text: str) -> str | None:
     """The stored form of a number's text, or None when it is no number we hold (400 digits at most)."""
+    if text.isdecimal() and text.isascii() and text[0] != "0" and len(text) < 20:
+        return f"2{len(text) + 499}{text.rstrip('0')}"  # most numbers are small and whole
     match = _WRITTEN.fullmatch(text)
     if match is None or not (match[2] or match[3]):
         return None

@@ -8,6 +8,7 @@ import secrets
 ALPHABET = "23456789abcdefghijkmnpqrstuvwxyz"
 """32 characters in ASCII order, so that ids made of them sort like the numbers they hold."""
 
+_PAIRS = [one + two for one in ALPHABET for two in ALPHABET]
 VIEW_ID = re.compile(r"[2-9a-z]{4}-[2-9a-z]{4}")
 ROW_ID = re.compile(r"row-[2-9a-z]{4}~[2-9a-z]{4}~[2-9a-z]{4}")
 
@@ -20,8 +21,12 @@ def new_view_id() -> str:
 def new_row_id(sid: int) -> str:
     """The public id of row `sid`: it sorts as `sid` does, so that pages by :id never overlap."""
     number = (sid << 20) | secrets.randbits(20)
-    letters = "".join(ALPHABET[number >> shift & 31] for shift in range(55, -1, -5))
-    return f"row-{letters[:4]}~{letters[4:8]}~{letters[8:]}"
+    first, middle, last = number >> 40, number >> 20 & 0xFFFFF, number & 0xFFFFF
+    return f"row-{_four(first)}~{_four(middle)}~{_four(last)}"
+
+
+def _four(number: int) -> str:
+    return _PAIRS[number >> 10] + _PAIRS[number & 1023]
 
 
 def new_secret(letters: int = 40) -> str:

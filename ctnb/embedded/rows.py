@@ -46,10 +46,11 @@ class Tally:
 
 def read_changes(view: View, bodies: Iterable[object]) -> Iterator[Change]:
     """The changes a body asks for. Raises Refused (400) for the first row that cannot be."""
+    reader = _Reader(view)
     for body in bodies:
         if not isinstance(body, dict):
             raise modern(400, "soda.row.upsert-row-not-an-object", "A row is not an object")
-        yield _change(view, body)
+        yield reader.change(body)
 
 
 def apply_changes(
@@ -143,21 +144,34 @@ class _Batch:
         self.connection.execute(statement, (self.next_sid, self.view.id))
 
 
-def _change(view: View, body: dict[str, object]) -> Change:
-    deleted = _deleted(body.get(":deleted"))
-    rid = body.get(":id")
-    cells: dict[str, Stored] = {}
-    for name, value in body.items():
-        if name.startswith(":"):
-            continue
-        column = view.column(name)
+class _Reader:
+    """Reads the rows of one body; it looks a column up once, because a body may hold a million rows."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.key = None if view.identifier is None else view.identifier.sql
+        self.slots: dict[str, tuple[str, Column]] = {}
+
+    def slot(self, name: str) -> tuple[str, Column]:
+        column = self.view.column(name)
         if column is None:
-            raise _unknown_column(view)
-        if not deleted or column is view.identifier:
-            cells[column.sql] = _stored(column, value)
-    key = None if view.identifier is None else cells.get(view.identifier.sql)
-    _refuse_without_key(view, rid, key, deleted)
-    return Change(None if rid is None else str(rid), key, deleted, cells)
+            raise _unknown_column(self.view)
+        self.slots[name] = (column.sql, column)
+        return self.slots[name]
+
+    def change(self, body: dict[str, object]) -> Change:
+        rid, deleted = body.get(":id"), _deleted(body.get(":deleted"))
+        cells: dict[str, Stored] = {}
+        for name, value in body.items():
+            if name[:1] == ":":
+                continue
+            place, column = self.slots.get(name) or self.slot(name)
+            if not deleted or place == self.key:
+                cells[place] = _stored(column, value)
+        key = None if self.key is None else cells.get(self.key)
+        if rid is not None or key is None:
+            _refuse_without_key(self.view, rid, key, deleted)
+        return Change(None if rid is None else str(rid), key, deleted, cells)
 
 
 def _deleted(value: object) -> bool:

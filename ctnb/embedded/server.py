@@ -213,6 +213,9 @@ class Door(tornado.web.RequestHandler):
             return await asyncio.get_running_loop().run_in_executor(pool, job, *arguments)
         except Refused as refused:
             return refused.answer()
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and nothing can store
+            message = "The request holds text that is not Unicode"
+            return modern(400, "req.body.malformed-json", message, row=1, column=1).answer()
         except Exception as error:  # noqa: BLE001  a bug or a full disk: the caller gets 500, the log its place
             return _broken(error)
 
@@ -249,9 +252,16 @@ class Door(tornado.web.RequestHandler):
 
     async def send_chunks(self, chunks: Iterator[bytes]) -> None:
         loop = asyncio.get_running_loop()
-        while chunk := await loop.run_in_executor(self.portal.readers, next, chunks, b""):
-            self.write(chunk)
-            await self.flush()
+        try:
+            while chunk := await loop.run_in_executor(self.portal.readers, next, chunks, b""):
+                self.write(chunk)
+                await self.flush()
+        except sqlite3.Error as error:
+            # the status is sent: only a connection that breaks off still says that this is not all
+            _broken(error)
+            self.portal.busy.discard(self)
+            self.detach().close()
+            raise tornado.iostream.StreamClosedError from None
 
     def on_finish(self) -> None:
         """One line, from the route's form: never the address asked for, which may hold a key or a token."""

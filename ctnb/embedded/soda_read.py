@@ -19,7 +19,7 @@ from .queries import Output, Parameters, Question, compile_question, sort_parame
 
 CSV = "text/csv; charset=UTF-8"
 GEOJSON = "application/vnd.geo+json; charset=utf-8"
-CHUNK_ROWS = 500
+CHUNK_CHARACTERS = 2**18
 HEADER_LIMIT = 5000
 """Characters of X-SODA2-Fields and -Types after which they are left out, as the vendor's server does."""
 
@@ -192,17 +192,18 @@ def _geojson(outputs: tuple[Output, ...], found: Iterable[Row]) -> Iterator[str]
 
 
 def _export_lines(view: View, found: Iterable[Row]) -> Iterator[str]:
-    yield _line([column.name for column in view.columns])
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([column.name for column in view.columns])
     renders = [column.kind.export for column in view.columns]
     for one in found:
         cells = zip(renders, one, strict=False)
-        yield _line(["" if cell is None else render(cell) for render, cell in cells])
-
-
-def _line(cells: list[str]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
+        writer.writerow(["" if cell is None else render(cell) for render, cell in cells])
+        if buffer.tell() > CHUNK_CHARACTERS:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
 
 
 def _with_bom(text: Iterator[str], extension: str, parameters: Parameters) -> Iterator[str]:
@@ -212,8 +213,17 @@ def _with_bom(text: Iterator[str], extension: str, parameters: Parameters) -> It
 
 
 def _encoded(text: Iterator[str]) -> Iterator[bytes]:
-    while block := "".join(itertools.islice(text, CHUNK_ROWS)):
-        yield block.encode()
+    """The text in pieces large enough that handing one over costs little."""
+    parts: list[str] = []
+    size = 0
+    for part in text:
+        parts.append(part)
+        size += len(part)
+        if size > CHUNK_CHARACTERS:
+            yield "".join(parts).encode("utf-8", "replace")
+            parts, size = [], 0
+    if parts:
+        yield "".join(parts).encode("utf-8", "replace")
 
 
 _FORMATS: dict[str, tuple[Render, str]] = {
