@@ -10,11 +10,9 @@ each seal.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import secrets
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
@@ -26,6 +24,7 @@ from pydantic import Field, ValidationError
 from ctnb import clock, documents, ledger
 from ctnb.digests import canonical_json, of_bytes, of_file
 from ctnb.errors import NameUnknown, RecordBroken
+from ctnb.privacy.decisions import Person
 from ctnb.settings import Project
 
 STEPS = ("read", "transform", "privacy_review", "publish")
@@ -38,14 +37,6 @@ Status = Literal[
 ENDED: frozenset[str] = frozenset(
     ["released", "rehearsed", "blocked", "refused", "expired", "stopped", "failed", "crashed", "interrupted"]
 )
-
-
-class Person(documents.Form):
-    """Who did something, and how that was established."""
-
-    name: str
-    uid: int | None = None
-    how: str
 
 
 class RejectFact(documents.Form):
@@ -197,9 +188,9 @@ class RunRecord(documents.Form):
     seal: int = Field(0, description="How many times the record was sealed.")
 
 
-def new_run(moment: str | None = None) -> str:
+def new_run() -> str:
     """A run id: UTC time to the second and four random hex digits, e.g. 20261121T110512Z-7f3a."""
-    return f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}" if moment is None else moment
+    return f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 def folder(project: Project, dataset: str, run: str) -> Path:
@@ -290,28 +281,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def whoami() -> Person:
-    """Whose account this process runs under: by the operating system's number, never by LOGNAME or USER."""
-    if os.name == "nt":
-        return Person(name=_windows_account(), how="Windows account")
-    import pwd
-
-    uid = os.getuid()
-    try:
-        return Person(name=pwd.getpwuid(uid).pw_name, uid=uid, how="uid")
-    except KeyError:
-        return Person(name=f"uid {uid}", uid=uid, how="uid")
-
-
-def _windows_account() -> str:
-    if sys.platform != "win32":
-        return ""
-    import ctypes
-
-    size = ctypes.c_ulong(257)
-    buffer = ctypes.create_unicode_buffer(size.value)
-    ctypes.windll.advapi32.GetUserNameW(buffer, ctypes.byref(size))
-    return buffer.value
+def host() -> str:
+    """The name of this machine."""
+    return platform.node()
 
 
 def _encoded(record: RunRecord) -> bytes:

@@ -23,7 +23,7 @@ def value(reference: SecretReference) -> str:
     if found is None:
         raise UsageError(
             f"The secret {reference.secret} is not set.",
-            hint=f"Set the environment variable {reference.secret}, or put it into the file that {FILE_VARIABLE} names.",
+            hint=f"Set the environment variable {reference.secret}, or put it into the file {FILE_VARIABLE} names.",
         )
     return found
 

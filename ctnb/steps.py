@@ -162,11 +162,11 @@ def transform(given: Table | pd.DataFrame, ds: Dataset) -> Table:
 @noted
 def review(given: Table, ds: Dataset) -> Review:
     """The privacy review of a table: in a step the supervisor's, in a draft computed here. Nothing is raised."""
-    from ctnb.privacy import reviews
+    from ctnb.privacy.reviews import Review
 
     at = desk()
     if at.step:
-        return reviews.from_json(asks.ask(at.step, "review", digest=given.digest))
+        return Review.from_json(asks.ask(at.step, "review", digest=given.digest))
     from ctnb import reviewing
 
     return reviewing.review(at.project, ds, given, run="draft", work=at.folder(ds.slug))

@@ -172,7 +172,7 @@ def open_table(path: Path, *, file_digest: str | None = None, digest: str | None
             hint="Somebody or something wrote to the work folder; run the dataset again from the read step.",
         )
     with connect() as connection:
-        table = _measured(connection, path, _described(path))
+        table = _measured(connection, path, open_columns(path))
     if digest and table.digest != digest:
         raise RecordBroken(
             f"The content of {path.name} is not what its step wrote.", hint="Run the dataset again."
@@ -266,7 +266,8 @@ def _measured(connection: duckdb.DuckDBPyConnection, path: Path, columns: tuple[
     return Table(path, columns, int(counted[0]) if counted else 0, digests.of_file(path), digest)
 
 
-def _described(path: Path) -> tuple[Column, ...]:
+def open_columns(path: Path) -> tuple[Column, ...]:
+    """The contract columns that the Parquet file `path` says it holds. Raises RecordBroken when it is not ctnb's."""
     import pyarrow.parquet as pq
 
     stored = (pq.read_metadata(path).metadata or {}).get(b"ctnb")

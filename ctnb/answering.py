@@ -1,0 +1,154 @@
+"""What the supervisor does when a step's kernel asks: review, plan, publish."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctnb import asks, clock, digests, documents, publishing, reviewing, stepfiles, tables
+from ctnb.errors import CtnbError, RecordBroken, ReviewNotCleared, StepFailed
+from ctnb.portals import plans
+from ctnb.portals.plans import Plan, Receipt
+from ctnb.privacy.reviews import Review
+from ctnb.records import ReleaseFacts, ReviewFacts, SendFacts
+from ctnb.tables import Table
+
+if TYPE_CHECKING:
+    from ctnb.supervision import Supervisor
+
+FINDINGS = "findings.json"
+
+
+def answer_pending(at: Supervisor, step: str) -> None:
+    """Answer every open ask of `step`; called often, from one thread at a time."""
+    for path in asks.pending(at.folder(step)):
+        said = stepfiles.read_json(path)
+        try:
+            value = _answer(at, step, said)
+        except CtnbError as error:
+            asks.answer_error(path, error)
+        except Exception as error:  # noqa: BLE001 - the kernel waits for an answer; the text may quote data
+            _log(at, step, error)
+            asks.answer_error(path, StepFailed(f"The supervisor failed with {type(error).__name__}."))
+        else:
+            asks.answer(path, value)
+
+
+def review_that_counts(at: Supervisor) -> Review:
+    """
+    The review of the table to be published, computed here over the Parquet file and written to the record.
+
+    It is computed once for a run; a table that changed since is refused with RecordBroken.
+    """
+    table = table_to_publish(at)
+    path = at.place / FINDINGS
+    if at.record.review and path.is_file():
+        found = load_review(path)
+        if found.table_digest == digests.keyed(table.digest, at.project.key):
+            return found
+    found = reviewing.review(
+        at.project, at.dataset, table, run=at.record.run, work=at.folder("privacy_review")
+    )
+    text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    documents.write_text(path, text)
+    facts = ReviewFacts(
+        state=found.state,
+        digest=found.digest,
+        findings=len(found.findings),
+        file_digest=digests.of_file(path),
+    )
+    at.update(review=facts)
+    return found
+
+
+def load_review(path: Path) -> Review:
+    """The review in the record's findings.json. Raises RecordBroken."""
+    try:
+        return Review.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise RecordBroken(f"{path.parent.name}/{path.name} is not a review.", hint="Restore it from a copy.")
+
+
+def table_to_publish(at: Supervisor) -> Table:
+    """The transform's table, its digests checked. Raises RecordBroken."""
+    ref = at.table_ref("transform")
+    if ref is None:
+        raise RecordBroken("The table of this run is gone.", hint="Run the dataset again from the read step.")
+    return tables.open_table(Path(ref.path), file_digest=ref.file_digest, digest=ref.digest)
+
+
+def _answer(at: Supervisor, step: str, said: Mapping[str, Any]) -> Any:
+    table = table_to_publish(at)
+    if said.get("digest") != table.digest:
+        raise ReviewNotCleared(
+            "That is not the table of this run.",
+            hint="Publish what ctnb.table() gives; change it in the transform.",
+        )
+    if said["what"] == "review":
+        return review_that_counts(at).to_json()
+    if step != "publish":
+        raise ReviewNotCleared(
+            f"The step {step} cannot publish.", hint="Only the publish step may ask for that."
+        )
+    if said["what"] == "plan":
+        return plans.plan_to_json(
+            publishing.plan(at.project, at.dataset, table, at.record.portal, at.folder(step))
+        )
+    if said["what"] == "publish":
+        return asdict(_publish(at, table))
+    raise StepFailed("The kernel asked for something unknown.")
+
+
+def _publish(at: Supervisor, table: Table) -> Receipt:
+    if at.dry_run:
+        return _rehearsed(at, table)
+    if at.record.release:
+        raise StepFailed("This run has published already.", hint="Call ctnb.publish once.")
+    number = f"{at.record.run}-{1 + (at.record.seal or 0)}"
+    done = publishing.publish(
+        at.project, at.dataset, table, review_that_counts(at), at.record.portal, release=number,
+        work=at.folder("publish"), before_send=lambda plan, dataset_id: _note_send(at, plan, dataset_id),
+    )  # fmt: skip
+    receipt, decision = done.receipt, done.clearance.decision
+    facts = ReleaseFacts(
+        release=number, portal=receipt.portal, url=receipt.url, dataset_id=receipt.dataset_id, mode=receipt.mode,
+        public=receipt.public, rows_before=receipt.rows_before, rows_sent=receipt.rows_sent,
+        rows_after=receipt.rows_after, digest=table.digest, decision=decision.id if decision else None,
+        at=clock.stamp(),
+    )  # fmt: skip
+    text = json.dumps(facts.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+    documents.write_text(at.place / "release.json", text)
+    at.update(release=facts, decision=facts.decision)
+    at.event("released", {"portal": facts.portal, "rows": facts.rows_after})
+    return receipt
+
+
+def _note_send(at: Supervisor, plan: Plan, dataset_id: str) -> None:
+    """Written before anything is sent, so that a killed run knows what was there and what was to be."""
+    key = at.project.key
+    facts = SendFacts(
+        portal=plan.portal, dataset_id=dataset_id, mode=plan.mode, before=digests.keyed(plan.before, key),
+        expected=digests.keyed(plan.expected, key),
+    )  # fmt: skip
+    at.update(send=facts)
+    at.event("sending", {"portal": plan.portal, "rows": plan.rows_sent, "mode": plan.mode})
+
+
+def _rehearsed(at: Supervisor, table: Table) -> Receipt:
+    plan = publishing.plan(at.project, at.dataset, table, at.record.portal, at.folder("publish"))
+    return Receipt(
+        False, "A dry run: nothing was sent.", plan.portal, plan.url, plan.dataset_id or "", plan.mode, plan.public,
+        plan.rows_before, plan.rows_sent, plan.rows_before, False, "",
+    )  # fmt: skip
+
+
+def _log(at: Supervisor, step: str, error: Exception) -> None:
+    """The whole traceback of a mistake in ctnb goes to the step's private folder."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    documents.write_text(at.folder(step) / "supervisor.log", text, mode=0o600)

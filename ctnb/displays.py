@@ -1,0 +1,167 @@
+"""
+What a step shows of its work: names and counts, never a cell.
+
+Everything here carries the mark that lets it through the engine's wall against previews of data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ctnb.datasets import Dataset
+from ctnb.portals.plans import Plan, Receipt
+from ctnb.privacy.reviews import Review, headline
+from ctnb.tables import Table
+
+if TYPE_CHECKING:
+    from ctnb.steps import Desk
+
+SAFE = {"ctnb": {"safe": True}}
+
+Rows = Sequence[Sequence[object]]
+
+
+def show(thing: Any, what: str, at: Desk) -> None:
+    """Show `thing`: a dataset, table, review, plan or receipt; `what` names a part of it."""
+    kind = next((kind for kind in _SHOWERS if isinstance(thing, kind)), None)
+    if kind is None:
+        _put("ctnb.show shows datasets, tables, reviews, plans and receipts.")
+        return
+    _SHOWERS[kind](thing, what, at)
+
+
+def _dataset(dataset: Dataset, what: str, at: Desk) -> None:
+    contract = dataset.contract
+    script = dataset.script
+    _put(
+        f"{contract.title} ({dataset.slug})",
+        ["", ""],
+        [
+            ["source", contract.source.path.rsplit("/", 1)[-1]],
+            ["columns read", len(contract.read_columns)],
+            ["one row is", contract.unit or "not declared"],
+            ["transform", script.name if script else "rules only" if contract.transform.rules else "none"],
+            ["policy", contract.policy],
+            ["publishes to", f"{contract.portal.name}, {contract.portal.mode}"],
+        ],
+    )
+
+
+def _table(table: Table, what: str, at: Desk) -> None:
+    reading, made = at.readings.get(table.digest), at.transformed.get(table.digest)
+    if what == "rejects" and reading:
+        rows = [[one.column or "(the record)", one.rule, one.rows] for one in reading.rejects]
+        _put(f"{reading.rows_rejected:,} rows rejected", ["column", "rule", "rows"], rows)
+    elif what == "columns" and reading:
+        rows = [[c.name, c.type, c.converted, c.empty, c.failed] for c in reading.columns]
+        _put("Cells by column", ["column", "type", "converted", "empty", "failed"], rows)
+    elif what == "closing" and reading:
+        kept = reading.rows_read - reading.rows_rejected
+        _put(f"{reading.rows_read:,} rows read = {kept:,} kept + {reading.rows_rejected:,} rejected")
+    elif what == "rules" and made:
+        rows = [["removed", rule, count] for rule, count in made.removed.items()]
+        rows += [["suppressed cells", column, count] for column, count in made.suppressed.items()]
+        _put(f"Transform: {made.how}", ["what", "rule or column", "count"], rows)
+    elif what == "closing" and made:
+        _put(_transform_sentence(made))
+    else:
+        listed = [[c.name, c.type, c.role or "no role", c.description] for c in table.columns]
+        _put(
+            f"{table.rows:,} rows, {len(table.columns)} columns",
+            ["column", "type", "role", "description"],
+            listed,
+        )
+
+
+def _transform_sentence(made: Any) -> str:
+    removed = sum(made.removed.values())
+    if made.counted is not None:
+        whole = f"{made.rows_in:,} rows in = {made.counted:,} counted in {made.rows_out:,} groups + {removed:,} removed"
+    elif made.accounted:
+        whole = f"{made.rows_in:,} rows in = {made.rows_out:,} out + {removed:,} removed"
+    else:
+        whole = f"{made.rows_in:,} rows in, {made.rows_out:,} out: not accounted for"
+    hidden = sum(made.suppressed.values())
+    return f"{whole}; {hidden:,} cells suppressed" if hidden else whole
+
+
+def _review(review: Review, what: str, at: Desk) -> None:
+    if what == "findings":
+        rows = [
+            [f.severity, f.rule, ", ".join(f.columns), f.count, f.of, f.text, f.remedy]
+            for f in review.findings
+        ]
+        _put("Findings", ["severity", "rule", "columns", "count", "of", "what", "remedy"], rows)
+    elif what == "rules":
+        _put("Rules asked", ["rule", "outcome", "why"], [[a.rule, a.outcome, a.reason] for a in review.asked])
+    elif what == "closing":
+        _put(f"The review is {review.state}: {len(review.findings)} findings over {review.rows:,} rows")
+    else:
+        _put(f"The review is {review.state}", ["", ""], [["", line] for line in headline(review)])
+
+
+def _plan(plan: Plan, what: str, at: Desk) -> None:
+    rows: Rows = [
+        ["portal", plan.portal], ["dataset", plan.dataset_id or "to be created, private first"],
+        ["mode", plan.mode], ["who will see it", "everybody" if plan.public else "accounts of the portal"],
+        ["rows there now", plan.rows_before], ["rows to send", plan.rows_sent], ["added", plan.rows_added],
+        ["changed", plan.rows_changed], ["removed", plan.rows_removed], ["rows afterwards", plan.rows_after],
+    ]  # fmt: skip
+    _put("Plan", ["", ""], [*rows, *(["problem", problem] for problem in plan.problems)])
+
+
+def _receipt(receipt: Receipt, what: str, at: Desk) -> None:
+    if what == "closing":
+        done = (
+            f"{receipt.rows_after:,} rows on {receipt.portal}, read back and equal"
+            if receipt.sent
+            else receipt.why
+        )
+        _put(f"Released: {done}" if receipt.sent else f"Nothing was sent. {done}")
+        return
+    _put(
+        "Receipt" if receipt.sent else "Nothing was sent",
+        ["", ""],
+        [
+            ["why", receipt.why], ["portal", receipt.portal], ["dataset", receipt.dataset_id], ["mode", receipt.mode],
+            ["rows before", receipt.rows_before], ["rows sent", receipt.rows_sent],
+            ["rows read back", receipt.rows_after],
+            ["equal", "yes" if receipt.equal else "no"],
+        ],
+    )  # fmt: skip
+
+
+_SHOWERS: dict[type, Callable[[Any, str, Any], None]] = {
+    Dataset: _dataset, Table: _table, Review: _review, Plan: _plan, Receipt: _receipt,
+}  # fmt: skip
+
+
+def _put(title: str, header: Sequence[str] = (), rows: Rows = ()) -> None:
+    """Publish a titled table to the notebook; plain text where there is none."""
+    text = "\n".join([title, *("  ".join(_cell(cell) for cell in row) for row in rows)])
+    try:
+        from IPython.core.getipython import get_ipython
+        from IPython.display import publish_display_data
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        publish_display_data({"text/plain": text, "text/html": _html(title, header, rows)}, metadata=SAFE)
+
+
+def _html(title: str, header: Sequence[str], rows: Rows) -> str:
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header) if any(header) else ""
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    table = (
+        f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
+        if rows
+        else ""
+    )
+    return f"<p><strong>{escape(title)}</strong></p>{table}"
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,251 @@
+"""
+Flows: the steps of one dataset, in order, as one run with a record.
+
+A waiting run ends its process; after a decision the same run goes on at publish. Running a finished run's
+steps again is a new run with a parent. A newer run expires an older one that waits.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import nbformat
+
+from ctnb import (
+    answering,
+    clock,
+    datasets,
+    engine,
+    leases,
+    publishing,
+    records,
+    rendering,
+    secrets,
+    settings,
+    templates,
+)
+from ctnb.datasets import Dataset
+from ctnb.errors import CtnbError, NameUnknown, ReviewNotCleared, UsageError
+from ctnb.kernels.pools import KernelPool
+from ctnb.locks import hold
+from ctnb.privacy import decisions
+from ctnb.records import STEPS, RunRecord
+from ctnb.settings import Project
+from ctnb.supervision import Progress, Supervisor, perform
+
+LOCK_S = 10.0
+
+
+def run(
+    slug: str, *, project: Project | None = None, to: str | None = None, from_step: str = "read",
+    run: str | None = None, source: str = "", portal: str = "", dry_run: bool = False,
+    progress: Progress | None = None, pool: KernelPool | None = None,
+) -> RunRecord:  # fmt: skip
+    """
+    Run the steps of dataset `slug` and return the sealed record, whatever its status.
+
+    `to` ends a rehearsal after that step, `dry_run` plans without sending. `from_step` with `run` goes on with
+    a waiting run at publish, or starts a new run from a finished one's tables. `source` is read in place of
+    the contract's, `portal` is published to in place of the dataset's.
+    Raises UsageError, NameUnknown, ContractInvalid, SettingsInvalid, LockHeld before anything is recorded.
+    """
+    project = project or settings.project()
+    for step in filter(None, (to, from_step)):
+        if step not in STEPS:
+            raise NameUnknown("step", step, STEPS)
+    dataset = datasets.dataset(slug, project.notebooks)
+    project.portal(portal or dataset.contract.portal.name)
+    with ExitStack() as stack:
+        stack.enter_context(hold_dataset(project, slug))
+        leases.reap(project)
+        at = _supervisor(project, dataset, from_step, run, source, portal)
+        at.progress, at.pool, at.dry_run = progress or at.progress, pool, dry_run
+        stack.enter_context(leases.held(project, at.record.run))
+        at.pool = pool or stack.enter_context(KernelPool())
+        at.update(to=to, dry_run=dry_run, status="running")
+        _steps(at, from_step, to)
+        return finish(at)
+
+
+@contextmanager
+def hold_dataset(project: Project, slug: str) -> Iterator[None]:
+    """Hold the lock of one dataset: its runs never overlap."""
+    with hold(project.private_folder("locks") / f"dataset-{slug}.lock", LOCK_S):
+        yield
+
+
+def open_run(
+    project: Project,
+    dataset: Dataset,
+    *,
+    how: str,
+    portal: str = "",
+    source: str = "",
+    parent: str | None = None,
+) -> Supervisor:
+    """Start a new run of `dataset`; older runs of it that wait or are open end now."""
+    expire_older(project, dataset.slug)
+    record = RunRecord(
+        run=records.new_run(), dataset=dataset.slug, title=dataset.contract.title, status="running",
+        by=decisions.whoami(), host=records.host(), how=how, started=clock.stamp(), parent=parent,
+        portal=portal or dataset.contract.portal.name, contract_digest=dataset.fingerprint,
+        settings_digest=project.fingerprint, versions=records.versions(),
+    )  # fmt: skip
+    records.write(project, record)
+    at = Supervisor(project, dataset, record, source=source, secrets=secrets.known(project))
+    at.event("run started", {"how": how})
+    return at
+
+
+def join_run(project: Project, dataset: Dataset, record: RunRecord) -> Supervisor:
+    """Go on with a run that waits or is open."""
+    return Supervisor(project, dataset, record, secrets=secrets.known(project))
+
+
+def expire_older(project: Project, slug: str) -> None:
+    """End the runs of dataset `slug` that wait for a decision or are open: a newer one begins."""
+    for record in records.all_records(project):
+        if record.dataset != slug or record.status not in ("waiting", "open"):
+            continue
+        ended = record.model_copy(
+            update={
+                "status": "expired" if record.status == "waiting" else "interrupted", "ended": clock.stamp(),
+                "reason": "A newer run of the dataset began.", "next": "", "exit_code": 1,
+            }
+        )  # fmt: skip
+        rendering.render(project, ended)
+        records.seal(project, records.write(project, ended))
+
+
+def one_step(at: Supervisor, step: str, notebook: Any, given: Mapping[str, Any]) -> Any:
+    """
+    Perform one step with a `notebook` that somebody gave to papermill; returns the executed notebook.
+
+    Publishing is refused before a kernel starts unless the review is cleared: then `at.failure` says why.
+    """
+    if step == "publish" and not at.dry_run and _not_cleared(at):
+        return notebook
+    digest = templates.digest(json.loads(nbformat.writes(notebook)))
+    return perform(at, step, notebook, origin="path", digest=digest, given=given)
+
+
+def finish(at: Supervisor) -> RunRecord:
+    """Give the run its status, render its pages, seal it and return the record."""
+    status, reason, following, code = _verdict(at)
+    ended = None if status in ("waiting", "open") else clock.stamp()
+    at.update(status=status, reason=reason, next=following, exit_code=code, ended=ended)
+    at.event("run ended" if ended else "run waits", {"status": status})
+    if status != "open":
+        rendering.render(at.project, at.record)
+        at.record = records.seal(at.project, at.record)
+    return at.record
+
+
+def _supervisor(
+    project: Project, dataset: Dataset, from_step: str, run: str | None, source: str, portal: str
+) -> Supervisor:
+    if run is None:
+        if from_step != "read":
+            raise UsageError(
+                f"--from {from_step} needs --run.", hint="Name the run to go on with: ctnb runs list"
+            )
+        return open_run(project, dataset, how="ctnb run", portal=portal, source=source)
+    record = records.find(project, run)
+    if record.dataset != dataset.slug:
+        raise UsageError(f"Run {record.run} belongs to the dataset '{record.dataset}'.")
+    if record.status == "waiting" and from_step == "publish":
+        return join_run(project, dataset, record)
+    return _child(project, dataset, record, from_step, source, portal)
+
+
+def _child(
+    project: Project, dataset: Dataset, parent: RunRecord, from_step: str, source: str, portal: str
+) -> Supervisor:
+    """A new run that starts from the tables of a finished one."""
+    at = open_run(project, dataset, how="ctnb run", portal=portal, source=source, parent=parent.run)
+    earlier = STEPS[: STEPS.index(from_step)]
+    for step in (name for name in earlier if name in ("read", "transform")):
+        _bring(project, at, parent, step)
+    if "privacy_review" in earlier:
+        answering.review_that_counts(at)
+    return at
+
+
+def _bring(project: Project, at: Supervisor, parent: RunRecord, step: str) -> None:
+    ref = project.private_folder("work", parent.run, step) / "table.json"
+    if not ref.is_file():
+        raise UsageError(
+            f"Run {parent.run} has no table of step {step} any more.", hint="Run the dataset again from read."
+        )
+    shutil.copyfile(ref, at.folder(step) / "table.json")
+    done = next(one for one in parent.steps if one.step == step)
+    notebook = records.folder(project, parent.dataset, parent.run) / done.notebook
+    shutil.copyfile(notebook, at.place / done.notebook)
+    at.update(steps=(*at.record.steps, done), **{step: getattr(parent, step)})
+
+
+def _steps(at: Supervisor, from_step: str, to: str | None) -> None:
+    for step in STEPS[STEPS.index(from_step) :]:
+        if step == "publish" and not at.dry_run and _not_cleared(at):
+            return
+        if at.pool and step != "publish":
+            at.pool.prepare()
+        try:
+            engine.execute_template(at, templates.look_up(at.project, at.dataset, step))
+        except CtnbError as error:  # a parameter or the portal's settings: the step never began
+            at.failure = error
+        if at.failure or step == to:
+            return
+
+
+def _not_cleared(at: Supervisor) -> bool:
+    """Whether publishing must not begin; `at.failure` then says why."""
+    try:
+        found = publishing.clearance(
+            at.project, at.dataset, answering.review_that_counts(at), at.record.portal
+        )
+    except CtnbError as error:
+        at.failure = error
+        return True
+    if found.cleared:
+        return False
+    at.failure = ReviewNotCleared(found.why, state=found.state)
+    return True
+
+
+def _verdict(at: Supervisor) -> tuple[str, str, str, int]:
+    """Status, reason, what to do next, and exit code."""
+    error, slug, run = at.failure, at.dataset.slug, at.record.run
+    if isinstance(error, ReviewNotCleared):
+        return _held_back(at, error)
+    if error is not None:
+        status = {5: "stopped", 130: "interrupted", 143: "interrupted"}.get(error.exit_code, "failed")
+        step = at.record.steps[-1] if at.record.steps else None
+        if step and step.status == "crashed":
+            status = "crashed"
+        return (
+            status,
+            error.what,
+            error.hint or f"Correct it and start again: ctnb run {slug}",
+            error.exit_code,
+        )
+    if at.record.release:
+        release = at.record.release
+        return "released", f"{release.rows_after:,} rows on {release.portal}, read back and equal.", "", 0
+    if at.record.to or at.dry_run:
+        return "rehearsed", "A rehearsal: nothing was sent.", f"For real: ctnb run {slug}", 0
+    return "open", f"Steps done: {len(at.record.steps)}.", f"The next notebook joins run {run}.", 0
+
+
+def _held_back(at: Supervisor, error: ReviewNotCleared) -> tuple[str, str, str, int]:
+    state, slug, run = getattr(error, "state", "blocked"), at.dataset.slug, at.record.run
+    if state in ("refused", "blocked"):
+        return state, error.what, f"Change the transform or the contract, then: ctnb run {slug}", 1
+    decide = (
+        f"Decide: ctnb decide {run} approve --reason ...; then: ctnb run {slug} --from publish --run {run}"
+    )
+    return "waiting", error.what, decide, 1

@@ -1,0 +1,95 @@
+"""
+The data guard: the last wall between a table's cells and the notebook that goes into the record.
+
+It knows the cells that must not be quoted - texts of columns that identify, are sensitive or free text, and
+of columns without a role - and takes any of them out of a text that a cell printed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ctnb import tables
+from ctnb.values import quote_name, quote_text
+
+SHORTEST = 4
+"""Texts with fewer characters are words like Y and CT; they are left."""
+
+GUARDED = (None, "identifier", "sensitive", "free_text")
+REMOVED = "[removed: a cell of {}]"
+
+Guard = Callable[[str], str]
+
+
+def guard(folders: Sequence[Path]) -> Guard:
+    """A guard over every table that the steps of a run wrote into `folders`; it opens them when first needed."""
+
+    def clean(text: str) -> str:
+        if len(text) < SHORTEST:
+            return text
+        for column, cell in _cells_in(text, folders):
+            text = text.replace(cell, REMOVED.format(column))
+        return text
+
+    return clean
+
+
+def clean_outputs(notebook: Any, clean: Guard) -> None:
+    """Run `clean` over every text in the outputs of `notebook` that ctnb did not make itself."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.get("metadata", {}).get("ctnb", {}).get("safe"):
+                continue
+            if output.output_type == "stream":
+                output.text = clean(output.text)
+            elif output.output_type == "error":
+                output.evalue, output.traceback = (
+                    clean(output.evalue),
+                    [clean(line) for line in output.traceback],
+                )
+            else:
+                for kind, data in output.data.items():
+                    output.data[kind] = (
+                        clean(data) if isinstance(data, str) and kind.startswith("text/") else data
+                    )
+
+
+def _cells_in(text: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
+    """Column and text of each guarded cell that stands in `text`, the longest first."""
+    found: set[tuple[str, str]] = set()
+    for path in (path for folder in folders for path in folder.glob("*.parquet")):
+        found |= _in_rejects(text, path) if path.name == "rejects.parquet" else _in_table(text, path)
+    return sorted(found, key=lambda hit: -len(hit[1]))
+
+
+def _in_table(text: str, path: Path) -> set[tuple[str, str]]:
+    table = tables.open_columns(path)
+    names = [
+        column.name for column in table if column.role in GUARDED and column.type in ("text", "code", "url")
+    ]
+    if not names:
+        return set()
+    with tables.connect() as connection:
+        source = f"read_parquet({quote_text(str(path))})"
+        each = " UNION ".join(
+            f"SELECT DISTINCT {quote_text(name)}, {quote_name(name)} FROM {source} "
+            f"WHERE length({quote_name(name)}) >= {SHORTEST} AND contains($1, {quote_name(name)})"
+            for name in names
+        )
+        rows = connection.execute(each, [text]).fetchall()
+    return {(str(column), str(cell)) for column, cell in rows}
+
+
+def _in_rejects(text: str, path: Path) -> set[tuple[str, str]]:
+    with tables.connect() as connection:
+        rows = connection.execute(
+            f"SELECT DISTINCT original FROM read_parquet({quote_text(str(path))})"
+        ).fetchall()
+    cells: set[str] = set()
+    for (original,) in rows:
+        said = json.loads(original)
+        cells |= {str(cell) for cell in (said.values() if isinstance(said, dict) else said)}
+    return {("a rejected row", cell) for cell in cells if len(cell) >= SHORTEST and cell in text}

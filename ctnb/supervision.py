@@ -1,0 +1,372 @@
+"""
+Supervising one step: a fresh kernel, the notebook in it, and a record of what really happened.
+
+The supervisor runs no analyst's code. It alone writes run.json, computes the review that counts and sends.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ctnb import (
+    answering,
+    clock,
+    declarations,
+    digests,
+    documents,
+    errors,
+    guards,
+    records,
+    secrets,
+    stepfiles,
+    tables,
+)  # fmt: skip
+from ctnb.datasets import Dataset
+from ctnb.errors import AccountOpen, CtnbError, StepCrashed, StepFailed, UsageError
+from ctnb.kernels.execution import execute
+from ctnb.kernels.outcomes import Limits, Outcome
+from ctnb.kernels.pools import KernelPool
+from ctnb.records import ReadFacts, RunRecord, StepRecord, TableFacts, TransformFacts
+from ctnb.settings import Project
+from ctnb.stepfiles import Step, TableRef
+from ctnb.tables import Table
+
+Progress = Callable[[str, Mapping[str, Any]], None]
+
+PASSED_ON = (
+    "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH", "R_HOME",
+    "R_LIBS", "R_LIBS_USER", "R_LIBS_SITE", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT",
+    "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "NUMBER_OF_PROCESSORS", "PYTHONPATH",
+)  # fmt: skip
+"""The environment variables a kernel sees, beside those made for it: no credentials among them."""
+
+
+@dataclass
+class Supervisor:
+    """One process at work on one run."""
+
+    project: Project
+    dataset: Dataset
+    record: RunRecord
+    pool: KernelPool | None = None
+    progress: Progress = lambda kind, facts: None
+    source: str = ""
+    """A file to read in place of the contract's source."""
+    dry_run: bool = False
+    failure: CtnbError | None = None
+    """Why the run ended, when it did not end well."""
+    secrets: list[str] = field(default_factory=list)
+
+    @property
+    def work(self) -> Path:
+        """The run's private work folder."""
+        return self.project.work(self.record.run)
+
+    @property
+    def place(self) -> Path:
+        """The record's folder."""
+        return records.folder(self.project, self.dataset.slug, self.record.run)
+
+    def folder(self, step: str) -> Path:
+        """The private folder of one step."""
+        return self.project.private_folder("work", self.record.run, step)
+
+    def update(self, **changes: Any) -> None:
+        """Change the record and write it."""
+        self.record = records.write(self.project, self.record.model_copy(update=changes))
+
+    def event(self, kind: str, facts: Mapping[str, Any] | None = None) -> None:
+        """Note what happened, in the record and for whoever watches."""
+        records.event(self.project, self.record, kind, facts)
+        self.progress(kind, facts or {})
+
+    def step(self, name: str) -> StepRecord:
+        """The record of step `name`; the last one, when it ran again."""
+        return next(step for step in reversed(self.record.steps) if step.step == name)
+
+    def update_step(self, name: str, **changes: Any) -> None:
+        """Change the record of the last step called `name`."""
+        steps = list(self.record.steps)
+        place = max(i for i, step in enumerate(steps) if step.step == name)
+        steps[place] = steps[place].model_copy(update=changes)
+        self.update(steps=tuple(steps))
+
+    def table_ref(self, step: str) -> TableRef | None:
+        """The table that `step` wrote, with its plain digests."""
+        path = self.folder(step) / "table.json"
+        return TableRef(**stepfiles.read_json(path)) if path.is_file() else None
+
+    def input_of(self, step: str) -> TableRef | None:
+        """The table that `step` starts from."""
+        if step == "read":
+            return None
+        return self.table_ref("read") if step == "transform" else self.table_ref("transform")
+
+
+def perform(
+    at: Supervisor, step: str, notebook: Any, *, origin: str, digest: str, given: Mapping[str, Any]
+) -> Any:
+    """
+    Execute `notebook` as `step` of the run and return the executed notebook.
+
+    `given` are parameters; they are checked before a kernel starts. On any failure the record says what
+    happened, `at.failure` holds the error, and the notebook as far as it came is returned.
+    Raises NameUnknown and UsageError for parameters, before the step is recorded.
+    """
+    values = _checked_parameters(at, notebook, given)
+    prepared = _prepared(notebook, values, given)
+    _begin(at, step, prepared, origin, digest)
+    began = time.monotonic()
+    outcome = _execute(at, step, prepared, values)
+    _save(at, step, prepared)
+    failure = _conclude(at, step, outcome)
+    status = "completed" if failure is None else outcome.status if outcome.status != "completed" else "failed"
+    reason = "" if failure is None else failure.what if outcome.status != "crashed" else outcome.reason
+    at.update_step(step, status=status, reason=reason, ended=clock.stamp())
+    at.failure = failure
+    at.event("step ended", {"step": step, "status": status, "seconds": round(time.monotonic() - began, 3)})
+    return prepared
+
+
+def _checked_parameters(at: Supervisor, notebook: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    values = declarations.check(given, declarations.declared(notebook))
+    for name, value in values.items():
+        if isinstance(value, str) and any(secret and secret in value for secret in at.secrets):
+            raise UsageError(
+                f"Parameter '{name}' holds a secret.",
+                hint="Name secrets in ctnb.yml; they are never parameters.",
+            )
+    return values
+
+
+def _prepared(notebook: Any, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """A copy of `notebook` without outputs, with the one cell that loads the parameters."""
+    import nbformat
+
+    made = copy.deepcopy(notebook)
+    made.cells = [c for c in made.cells if declarations.INJECTED_TAG not in c.metadata.get("tags", [])]
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    tagged = [i for i, c in enumerate(made.cells) if declarations.TAG in c.metadata.get("tags", [])]
+    loads = nbformat.v4.new_code_cell(declarations.CELL_SOURCE, id=declarations.CELL_ID)
+    loads.metadata["tags"] = [declarations.INJECTED_TAG]
+    if values:
+        made.cells.insert((tagged[0] + 1) if tagged else 0, loads)
+    told = {name: value if name in ("dataset", "run") else "(given)" for name, value in given.items()}
+    kept = made.metadata.get("papermill", {})
+    made.metadata["papermill"] = {**kept, "parameters": told}
+    for name in ("input_path", "output_path"):
+        if made.metadata.papermill.get(name):
+            made.metadata.papermill[name] = Path(str(made.metadata.papermill[name])).name
+    return made
+
+
+def _begin(at: Supervisor, step: str, notebook: Any, origin: str, digest: str) -> None:
+    kernel = str(notebook.metadata.get("kernelspec", {}).get("name", "python3"))
+    number = records.STEPS.index(step) + 1
+    made = StepRecord(
+        step=step, status="running", started=clock.stamp(), notebook=f"{number}-{step}.ipynb", template=origin,
+        template_digest=digest, kernel=kernel,
+    )  # fmt: skip
+    at.update(status="running", steps=(*(s for s in at.record.steps if s.step != step), made))
+    at.event("step started", {"step": step})
+
+
+def _execute(at: Supervisor, step: str, notebook: Any, values: Mapping[str, Any]) -> Outcome:
+    folder = at.folder(step)
+    for name in ("failure.json", "rejects.json", "table.json"):
+        (folder / name).unlink(missing_ok=True)
+    told = Step(
+        project=str(at.project.root), dataset=at.dataset.slug, run=at.record.run, step=step, work=str(at.work),
+        folder=str(folder), portal=at.record.portal, source=at.source, table=at.input_of(step),
+        parameters=dict(values), secrets=tuple(secrets.names(at.project)),
+    )  # fmt: skip
+    path = stepfiles.write_step(told)
+    limits = at.project.settings.runs
+    return execute(
+        notebook, kernel_name=at.step(step).kernel, cwd=at.dataset.folder, env=_environment(at.work, path),
+        limits=Limits(cell_s=limits.cell_timeout_s, run_s=limits.run_timeout_s), secrets=at.secrets,
+        log_path=folder / "kernel.log", save=lambda nb: _autosave(folder, nb),
+        event=lambda kind, facts: at.event(kind, {"step": step, **facts}),
+        tick=lambda: answering.answer_pending(at, step), pool=at.pool,
+    )  # fmt: skip
+
+
+def _environment(work: Path, step: Path) -> dict[str, str]:
+    """A kernel's whole environment."""
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    scratch = work / "tmp"
+    for folder in (scratch, work / "ipython"):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    made = {
+        stepfiles.ENVIRONMENT: str(step), "TMPDIR": str(scratch), "TMP": str(scratch), "TEMP": str(scratch),
+        "IPYTHONDIR": str(work / "ipython"), "MPLCONFIGDIR": str(work / "ipython"), "TZ": "UTC",
+        "LANG": passed.get("LANG", "C.UTF-8"), "PYTHONUTF8": "1", "RPY2_CFFI_MODE": "ABI",
+        "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1",
+    }  # fmt: skip
+    if "CTNB_NOW" in os.environ:
+        made["CTNB_NOW"] = os.environ["CTNB_NOW"]
+    return {**passed, **made}
+
+
+def _autosave(folder: Path, notebook: Any) -> None:
+    """The notebook so far goes to the private folder: the guard has not been over it yet."""
+    import nbformat
+
+    documents.write_text(folder / "autosave.ipynb", nbformat.writes(notebook), mode=0o600)
+
+
+def _save(at: Supervisor, step: str, notebook: Any) -> None:
+    """The executed notebook goes into the record, once no guarded cell stands in its outputs."""
+    import nbformat
+
+    clean = guards.guard([at.folder(name) for name in records.STEPS])
+    guards.clean_outputs(notebook, clean)
+    documents.write_text(at.place / at.step(step).notebook, nbformat.writes(notebook) + "\n")
+    with suppress(FileNotFoundError):
+        (at.folder(step) / "autosave.ipynb").unlink()
+
+
+def _conclude(at: Supervisor, step: str, outcome: Outcome) -> CtnbError | None:
+    """What the step came to; the facts go into the record."""
+    if outcome.status != "completed":
+        _note_rejects(at, step)
+        return _failure(at, step, outcome)
+    try:
+        _take_result(at, step)
+    except CtnbError as error:
+        return error
+    return None
+
+
+def _failure(at: Supervisor, step: str, outcome: Outcome) -> CtnbError:
+    if outcome.status == "interrupted":
+        ended = errors.Terminated if outcome.signal == "SIGTERM" else errors.Interrupted
+        return ended(outcome.reason)
+    told = at.folder(step) / "failure.json"
+    if outcome.status == "failed" and told.is_file():
+        said = stepfiles.read_json(told)
+        if said["kind"] == outcome.exception_name:
+            return _own_error(said, guards.guard([at.folder(name) for name in records.STEPS]))
+    hint = f"The whole text is in {at.folder(step) / 'kernel.log'}, which only you can read."
+    kind = StepCrashed if outcome.status == "crashed" else StepFailed
+    return kind(f"Step {step}: {outcome.reason}.".replace("..", "."), hint=hint)
+
+
+def _own_error(said: Mapping[str, Any], clean: guards.Guard) -> CtnbError:
+    """An error of ctnb's own that the kernel raised; its words pass the guard, because kernels are not trusted."""
+    kind = getattr(errors, said["kind"], StepFailed)
+    made: CtnbError = kind.__new__(kind)
+    CtnbError.__init__(made, clean(str(said["what"])), hint=clean(str(said["hint"])))
+    return made
+
+
+def _take_result(at: Supervisor, step: str) -> None:
+    """Check what the kernel says it did and take it into the record. Raises StepFailed, RecordBroken, AccountOpen."""
+    path = at.folder(step) / "result.json"
+    if not path.is_file():
+        raise StepFailed(
+            f"Step {step} ended without closing.", hint="The notebook's last cell must be: ctnb.done(...)"
+        )
+    said = stepfiles.read_json(path)
+    if step in ("read", "transform"):
+        table = _own_table(at, step, said)
+        if step == "read":
+            at.update(read=_read_facts(at, said, table))
+        else:
+            at.update(transform=_transform_facts(at, said, table))
+    elif step == "privacy_review":
+        answering.review_that_counts(at)
+    elif at.record.release is None and not at.dry_run:
+        raise StepFailed(
+            "The publish notebook ended without publishing.", hint="It must call ctnb.publish(...)."
+        )
+
+
+def _own_table(at: Supervisor, step: str, said: Mapping[str, Any]) -> Table:
+    """The table a step wrote, opened and hashed by the supervisor itself."""
+    ref = said.get("table")
+    if not ref:
+        raise StepFailed(
+            f"Step {step} closed without a table.", hint="Its last cell must be: ctnb.done(table)"
+        )
+    path = Path(ref["path"]).resolve()
+    if not path.is_relative_to(at.work.resolve()):
+        raise StepFailed(
+            f"Step {step} closed with a table that is not its own.", hint="Use ctnb.read or ctnb.transform."
+        )
+    table = tables.open_table(path)
+    _note_table(at, step, table)
+    return table
+
+
+def _note_table(at: Supervisor, step: str, table: Table) -> None:
+    ref = {"path": str(table.path), "file_digest": table.file_digest, "digest": table.digest}
+    stepfiles.write_json(at.folder(step) / "table.json", ref)
+    key = at.project.key
+    facts = TableFacts(
+        rows=table.rows, columns=tuple(column.name for column in table.columns),
+        digest=digests.keyed(table.digest, key), file_digest=digests.keyed(table.file_digest, key),
+    )  # fmt: skip
+    at.update_step(step, table=facts)
+
+
+def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFacts:
+    told = dict(said.get("read") or {})
+    if not told:
+        raise StepFailed(
+            "The read step closed with a table it did not read.", hint="Use the table of ctnb.read(ds)."
+        )
+    snapshot = Path(told.pop("snapshot"))
+    if not snapshot.resolve().is_relative_to(at.work.resolve()):
+        raise StepFailed("The read step kept no snapshot of its source.", hint="Use ctnb.read(ds).")
+    told["digest"] = digests.keyed(digests.of_file(snapshot), at.project.key)
+    facts = ReadFacts(**told, rows_kept=table.rows)
+    if facts.rows_read != facts.rows_kept + facts.rows_rejected:
+        raise AccountOpen(
+            f"Rows do not add up: {facts.rows_read:,} read, {facts.rows_kept:,} kept, "
+            f"{facts.rows_rejected:,} rejected.",
+            hint="Every row read is kept or rejected with a reason; look at the read notebook.",
+        )
+    return facts
+
+
+def _transform_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> TransformFacts:
+    told = dict(said.get("transform") or {})
+    if not told:
+        raise StepFailed(
+            "The transform step closed with a table it did not make.", hint="Use ctnb.transform(...)."
+        )
+    reason = at.dataset.contract.transform.unaccounted
+    facts = TransformFacts(**told, unaccounted=None if told["accounted"] else reason)
+    kept = at.record.read.rows_kept if at.record.read else facts.rows_in
+    if facts.rows_in != kept or facts.rows_out != table.rows:
+        raise AccountOpen(
+            f"Rows do not add up: {kept:,} came in, {facts.rows_in:,} were taken; "
+            f"{facts.rows_out:,} were to go out, {table.rows:,} did.",
+            hint="Look at the transform notebook.",
+        )
+    if not facts.accounted and not reason:
+        raise AccountOpen(
+            "The transform's rows are not accounted for.",
+            hint="Name the column that counts rows under transform: count:, or say why not under unaccounted:.",
+        )
+    return facts
+
+
+def _note_rejects(at: Supervisor, step: str) -> None:
+    path = at.folder(step) / "rejects.json"
+    if step == "read" and path.is_file():
+        said = stepfiles.read_json(path)
+        facts = ReadFacts(
+            source="", told=bool(at.source), bytes=0, digest="", encoding="", rows_kept=0, **said
+        )
+        at.update(read=facts)
