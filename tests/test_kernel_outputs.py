@@ -123,7 +123,7 @@ def test_what_a_cell_shows_is_not_kept_unless_it_is_simple() -> None:
 
 def test_plain_numbers_and_shapes_are_kept() -> None:
     """Counts are what a record is for."""
-    for text in ("42", "-1.5", "True", "None", "np.int64(10654)", "(10654, 48)", "nan"):
+    for text in ("42", "-1.5", "True", "None", "np.int64(10654)", "(10654, 48)", "nan", "[1] 42", "TRUE"):
         (output,) = outputs_of(shown({"text/plain": text}))
         assert output.data == {"text/plain": text}
 

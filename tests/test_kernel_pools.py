@@ -154,6 +154,17 @@ def test_the_former_signal_handlers_are_back_after_a_run(tmp_path: Path) -> None
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
+def test_a_signal_that_comes_too_late_to_end_the_run_reaches_the_caller(tmp_path: Path) -> None:
+    """Ctrl-C while the last record is written is not swallowed."""
+
+    def interrupt_at_the_end(kind: str, facts: dict[str, Any]) -> None:
+        if kind == "ended":
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(None, tmp_path, "1", event=interrupt_at_the_end)
+
+
 def test_a_notebook_runs_outside_the_main_thread(tmp_path: Path) -> None:
     """Where no handler can be installed, everything else is the same."""
     statuses: list[str] = []
@@ -182,7 +193,8 @@ def test_what_a_kernel_started_is_gone_when_the_pool_is_left(tmp_path: Path) -> 
     with KernelPool(()) as pool:
         _, outcome = run(pool, tmp_path, SLEEPER.replace("time.sleep(300)", ""))
         assert outcome.status == "completed"
-    assert not any(process_exists(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert wait_until(lambda: not any(map(process_exists, pids)))
 
 
 def test_a_prepared_kernel_that_nobody_used_is_gone_when_the_pool_is_left(tmp_path: Path) -> None:
@@ -192,7 +204,7 @@ def test_a_prepared_kernel_that_nobody_used_is_gone_when_the_pool_is_left(tmp_pa
         pool.prepare()
         process = pool._prepared.process if pool._prepared else None
         assert process is not None and wait_until(lambda: process.pid is not None)
-    assert process.pid is not None and not process_exists(process.pid)
+    assert wait_until(lambda: not process_exists(process.pid or 0))
 
 
 def test_notebooks_run_side_by_side_in_one_pool(tmp_path: Path) -> None:

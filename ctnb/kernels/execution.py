@@ -221,6 +221,8 @@ class _Run:
                 self._progress.end(index, "completed")
                 continue
             count += 1
+            if self._look_for_end():
+                return self._outcome(index, self._crash(f"before cell {count} ran"))
             if stop := self._cell(index, cell, count, run_until):
                 return self._outcome(index, stop)
         if self._asked.count:
@@ -302,9 +304,9 @@ class _Run:
         return self._interrupted("interrupted")
 
     def _interrupted(self, cell_status: str) -> _Stop:
-        return _Stop(
-            "interrupted", f"interrupted by {self._asked.name}", cell_status, signal=self._asked.name
-        )
+        self._asked.acted_on = True
+        name = self._asked.name
+        return _Stop("interrupted", f"interrupted by {name}", cell_status, signal=name)
 
     def _died(self, request: _Request) -> _Stop | None:
         self._drain(request)

@@ -15,6 +15,7 @@ class Interruptions:
     def __init__(self) -> None:
         self.count = 0
         self.name: str | None = None
+        self.acted_on = False
 
     def note(self, number: int, _frame: FrameType | None) -> None:
         """Remember one signal; the first one gives the name."""
@@ -26,6 +27,8 @@ class Interruptions:
 def noticed() -> Iterator[Interruptions]:
     """
     Note SIGINT and SIGTERM instead of acting on them, and put the former handlers back in the end.
+
+    A signal that nobody acted on is raised again then, for the handlers it was meant for.
 
     Only the main thread may have handlers; in another one nothing is ever noted.
     """
@@ -39,3 +42,5 @@ def noticed() -> Iterator[Interruptions]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if seen.name and not seen.acted_on:
+            signal.raise_signal(signal.Signals[seen.name])

@@ -31,6 +31,7 @@ def run_kernel(connection_file: str, before_start: Callable[[], None]) -> None:
         def load_config_file(self, *args: Any, **kwargs: Any) -> None:
             """Read no settings: a run is the same for everyone."""
 
+    sys.argv = ["ctnb-kernel"]
     settings = Config()
     settings.HistoryManager.enabled = False
     settings.InteractiveShell.colors = "nocolor"
@@ -38,10 +39,11 @@ def run_kernel(connection_file: str, before_start: Callable[[], None]) -> None:
     app = StepKernelApp.instance(
         config=settings,
         connection_file=connection_file,
-        log_level="ERROR",
+        log_level="CRITICAL",  # or it explains to a terminal, in the log, how to connect to it
     )
     with _ipython_folder(Path(connection_file).parent):
         app.initialize([])
+    app.log_level = "ERROR"
     display.install(app.shell)
     before_start()
     app.start()

@@ -29,7 +29,7 @@ _NUMBER = (
     r"[-+]?(?:\d{1,8}(?:\.\d*)?(?:e[-+]?\d{1,3})?|nan|inf)"  # 9 digits could be a Social Security number
 )
 _SIMPLE = re.compile(
-    rf"(?:None|True|False|{_NUMBER}|np\.\w{{1,12}}\((?:True|False|{_NUMBER})\)"
+    rf"(?:None|True|False|TRUE|FALSE|NULL|(?:\[1\] )?{_NUMBER}|np\.\w{{1,12}}\((?:True|False|{_NUMBER})\)"
     rf"|\(\d{{1,8}}, \d{{1,8}}\)|<Figure size \d+x\d+ with \d+ Axes>)\Z"
 )
 

@@ -30,7 +30,7 @@ PRELOAD = ("pandas", "pyarrow", "pyarrow.parquet", "duckdb")
 PYTHON = ("python3", "python")
 """Names of kernels that are always this interpreter's own, whatever is registered under them."""
 
-SHUTDOWN_S = 3.0
+SHUTDOWN_S = 2.0
 """How long a kernel may take to end by itself after its last cell."""
 
 KILL_S = 5.0
@@ -85,7 +85,8 @@ class KernelPool:
         self._preload = tuple(preload)
         self.forks = fork and hasattr(os, "fork")
         self.unfit = ""
-        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._choosing = threading.RLock()
         self._settled = threading.Event()
         self._kernels: dict[str, ForkedProcess] = {}
         self._prepared: Kernel | None = None
@@ -115,8 +116,9 @@ class KernelPool:
 
     def prepare(self) -> None:
         """Fork the next Python kernel ahead of time; nothing where there is no fork server."""
-        if self.forks and self._prepared is None:
-            self._prepared = self._fork()
+        with self._choosing:
+            if self.forks and self._prepared is None:
+                self._prepared = self._fork()
 
     def start(self, kernel_name: str, *, cwd: Path, env: Mapping[str, str], log: Path) -> Kernel:
         """
@@ -129,7 +131,8 @@ class KernelPool:
         if kernel_name not in PYTHON:
             return self._start_other(_kernelspec_argv(kernel_name), facts)
         if self._can_fork():
-            kernel, self._prepared = self._prepared or self._fork(), None
+            with self._choosing:
+                kernel, self._prepared = self._prepared or self._fork(), None
             if self._tell({"op": "go", "id": _name(kernel), **facts}):
                 return kernel
         return self._spawn_python(facts)
@@ -187,7 +190,7 @@ class KernelPool:
 
     def _tell(self, order: dict[str, object]) -> bool:
         try:
-            with self._lock:
+            with self._sending:
                 if self._channel is not None:
                     self._channel.sendall(json.dumps(order).encode() + b"\n")
             return self._channel is not None
@@ -245,8 +248,9 @@ class KernelPool:
             write_connection_file,
         )  # Jupyter's modules, while the zygote loads
 
-        self._count += 1
-        folder = self._folder / f"k{self._count}"
+        with self._choosing:
+            self._count += 1
+            folder = self._folder / f"k{self._count}"
         folder.mkdir(mode=0o700)
         return folder, write_connection_file(folder)
 
