@@ -159,11 +159,20 @@ def test_an_image_attached_to_a_cell_is_shown() -> None:
     assert [one["alt"] for one in Elements(page_of(cell)).all("img")] == ["A map"]
 
 
-@pytest.mark.parametrize("kind", ["application_javascript", "image_svg", "text_latex", "image_gif"])
+@pytest.mark.parametrize(
+    "kind", ["application_javascript", "image_svg", "text_latex", "image_gif", "image_png"]
+)
 def test_an_output_that_is_left_out_is_named(kind: str) -> None:
     """What the page does not show, it says."""
     mime = kind.replace("_", "/", 1).replace("svg", "svg+xml")
     assert f"Left out: {mime}" in Elements(page_of(code("x", display(**{kind: "alert(1)"})))).text
+
+
+def test_html_of_which_nothing_is_left_is_named_and_its_text_shown() -> None:
+    """A cell that only made a script does not look as if it had made nothing."""
+    text = Elements(page_of(code("x", display(text_html="<script>1</script>", text_plain="<HTML>")))).text
+    assert "<HTML>" in text
+    assert "Left out: text/html" in text
 
 
 def test_an_error_shows_its_type_and_place_but_no_message() -> None:

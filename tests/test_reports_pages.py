@@ -73,7 +73,8 @@ def test_links_to_files_can_only_be_relative() -> None:
     page = report(dataclasses.replace(waiting(), steps=(), files=tuple(FileFacts(p, 1, HEX) for p in paths)))
     links = [str(one["href"]) for one in Elements(page).all("a") if not str(one["href"]).startswith("#")]
     assert links == [
-        "javascript%3Aalert%281%29", "beacon.invalid/x", "beacon.invalid/x", "steps/1%20read.html", "data%3Atext/html%2Cx",
+        "javascript%3Aalert%281%29", "beacon.invalid/x", "beacon.invalid/x", "steps/1%20read.html",
+        "data%3Atext/html%2Cx",
     ]  # fmt: skip
 
 

@@ -36,7 +36,6 @@ STATUSES = {
 LEFT_OUT = "Left out: {} (this page shows text, tables, PNG and JPEG images only)."
 
 _SHOWN = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/plain")
-_ACTIVE = ("application/javascript", "image/svg+xml", "text/latex", "image/gif")
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+\Z")
 _NAME = re.compile(r"[A-Za-z_][\w.]{0,79}\Z")
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -137,7 +136,7 @@ def _output(output: Mapping[str, Any]) -> Html:
     kind = output.get("output_type")
     if kind == "stream":
         name = "p-stderr" if output.get("name") == "stderr" else "p-stdout"
-        return h("pre", _terminal(output.get("text")), class_=f"p-out {name}", tabindex=0)
+        return h("pre", _terminal(output.get("text")), class_=f"p-out {name}")
     if kind == "error":
         return _error(output)
     if kind in ("display_data", "execute_result"):
@@ -159,23 +158,25 @@ def _error(output: Mapping[str, Any]) -> Html:
 
 
 def _display(data: Mapping[str, Any]) -> Html:
-    shown = next((html for mime in _SHOWN if (html := _rendered(mime, data.get(mime)))), None)
-    active = sorted(mime for mime in data if mime not in _SHOWN and _MIME.match(mime))
-    dropped = active if not shown else [mime for mime in active if mime in _ACTIVE]
-    note = h("p", LEFT_OUT.format(", ".join(dropped)), class_="p-note") if dropped else None
+    """The best representation that can be shown; every other that only scripts could show is named."""
+    shown = None
+    left_out = [mime for mime in data if mime not in _SHOWN and _MIME.match(mime)]
+    for mime in (mime for mime in _SHOWN if _text(data.get(mime)).strip()):
+        shown = _rendered(mime, _text(data[mime]))
+        if shown:
+            break
+        left_out.append(mime)
+    note = h("p", LEFT_OUT.format(", ".join(sorted(left_out))), class_="p-note") if left_out else None
     return joined((shown, note))
 
 
-def _rendered(mime: str, value: Any) -> Html | None:
-    """One representation of an output; None when there is none, or nothing of it is left."""
-    if value is None:
-        return None
+def _rendered(mime: str, text: str) -> Html | None:
+    """One representation of an output; None when nothing of it is left after cleaning."""
     if mime.startswith("image/"):
-        uri = image_uri(mime, _text(value))
+        uri = image_uri(mime, text)
         return h("p", h("img", src=uri, alt="Image made by this cell"), class_="p-out") if uri else None
     if mime == "text/plain":
-        return h("pre", _terminal(value), class_="p-out", tabindex=0)
-    text = _text(value)
+        return h("pre", _terminal(text), class_="p-out")
     html = _markdown(text) if mime == "text/markdown" else _lowered(clean(text))
     return h("div", html, class_="p-out p-scroll", tabindex=0) if html.strip() else None
 
