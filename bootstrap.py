@@ -192,7 +192,7 @@ def install_system_packages(missing: dict[str, str], log: Path, uid: int | None 
         return
     if not shutil.which("apt-get"):
         raise SetupFailed(advice_without_apt(missing))
-    say("installing these packages of your system, with apt-get:")
+    say("needs these packages of your system, and installs them with apt-get:")
     for name, why in missing.items():
         print(f"    {name:<16} {why}", flush=True)
     front = as_root(missing, os.geteuid() if uid is None else uid)
