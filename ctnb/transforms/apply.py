@@ -198,9 +198,9 @@ def _account_open(contract: Contract, how: str, rows_in: int, whole: int) -> Acc
 
 def _written(connection: duckdb.DuckDBPyConnection, after: Ruled, folder: Path) -> Table:
     """Write what the locked `connection` answers, through another one that may reach the work folder."""
-    reader = connection.execute(after.query).fetch_arrow_table()
+    rows = connection.sql(after.query).to_arrow_table()
     with connect(folder) as writer:
-        writer.register("ruled", reader)
+        writer.register("ruled", rows)
         return write(writer, "SELECT * FROM ruled", _columns(after), folder / RESULT)
 
 
@@ -210,5 +210,4 @@ def _columns(after: Ruled) -> tuple[Column, ...]:
 
 
 def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = connection.execute(query).fetchone()
-    return int(row[0] or 0) if row else 0
+    return int(connection.execute(query).fetchall()[0][0] or 0)

@@ -68,10 +68,10 @@ def _check_values(
 ) -> None:
     """Count, per column, the values that are there before and not after the conversion."""
     counts = ", ".join(f"count({given}) - count({made})" for _, given, made in cells)
-    row = connection.execute(f"SELECT {counts} FROM {quote_name(relation)}").fetchone()
+    row = connection.execute(f"SELECT {counts} FROM {quote_name(relation)}").fetchall()[0]
     misfits = [
         f"{column.name} ({lost:,} of type {column.type})"
-        for (column, _, _), lost in zip(cells, row or (), strict=True)
+        for (column, _, _), lost in zip(cells, row, strict=True)
         if lost
     ]
     if misfits:

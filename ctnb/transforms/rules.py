@@ -62,8 +62,8 @@ class _Stage:
 
     def value(self, expression: str) -> int:
         """One whole number about the present relation."""
-        row = self.connection.execute(f"SELECT {expression} FROM {quote_name(self.relation)}").fetchone()
-        return int(row[0] or 0) if row else 0
+        rows = self.connection.execute(f"SELECT {expression} FROM {quote_name(self.relation)}").fetchall()
+        return int(rows[0][0] or 0)
 
     def check(self, names: Sequence[str], rule: str) -> None:
         """Raise ContractInvalid when the rule names a column that is not there."""

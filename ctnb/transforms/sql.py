@@ -57,7 +57,7 @@ def _answered(connection: duckdb.DuckDBPyConnection, text: str, deterministic: b
         )
     if deterministic:
         connection.execute("SELECT setseed(0)").fetchall()
-    return connection.execute(statements[0]).fetch_arrow_table()
+    return connection.sql(statements[0].query).to_arrow_table()
 
 
 def _failed(kind: str, message: str, folder: Path) -> StepFailed:
