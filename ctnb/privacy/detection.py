@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from ctnb.datasets import Column
 from ctnb.privacy.findings import Answer, Case, Finding, counted
@@ -54,20 +55,11 @@ WHOLE_SHARE, GIVEN_SHARE, SURNAME_SHARE = 0.2, 0.5, 0.25
 """Shares of cells that make a column one of whole names, given names or surnames; the lists are short."""
 _MOST_OFFSETS = 12
 
-
-def _either_case(words: frozenset[str]) -> str:
-    return "|".join(form for word in sorted(words) for form in (word.capitalize(), word.upper()))
-
-
-_GIVEN_NAMES = "|".join(sorted(GIVEN))
-_WHOLE_NAME = (
-    rf"^(?:(?:{_GIVEN_NAMES})(?: [a-z][a-z'-]*\.?){{0,2}} [a-z][a-z'-]+(?:,? (?:jr|sr|ii|iii|iv)\.?)?"
-    rf"|[a-z][a-z'-]+(?: [a-z'-]+)?, ?(?:{_GIVEN_NAMES})(?: [a-z][a-z'.-]*){{0,2}})$"
-)
-_NAME_INSIDE = (
-    rf"\b(?:(?:{_either_case(GIVEN)})(?: [A-Z]\.?)? (?:{_either_case(SURNAMES)})"
-    rf"|(?:{_either_case(SURNAMES)}), ?(?:{_either_case(GIVEN)}))\b"
-)
+_MIDDLE = r"(?: [a-z][a-z'-]*\.?){0,2}"
+_GIVEN_FIRST = rf"^([a-z'-]+){_MIDDLE} [a-z][a-z'-]+(?:,? (?:jr|sr|ii|iii|iv)\.?)?$"
+_GIVEN_LAST = rf"^[a-z][a-z'-]+(?: [a-z'-]+)?, ?([a-z'-]+){_MIDDLE}$"
+_WORDS = r"[A-Za-z][A-Za-z-]*\.?|,|[0-9&/]"
+_TWO_WORDS = r"\p{Lu}\p{L}+(?:, ?| )\p{Lu}"
 _NOT_A_PERSON = rf"\b(?:{'|'.join(NOT_PEOPLE)})\b|[0-9&]"
 
 
@@ -121,6 +113,9 @@ class Scan:
     """Nine digits at each place of the column's numbers."""
 
 
+_NOTHING: dict[str, Any] = {field.name: 0 for field in fields(Scan) if field.name != "digits"}
+
+
 def found_in(text: str) -> tuple[str, ...]:
     """The kinds of direct identifier in a text that a person wrote, e.g. the reason of a decision."""
     kinds = {
@@ -141,13 +136,13 @@ def scans(case: Case) -> Mapping[str, Scan]:
     if not texts:
         return {}
     _make_cells(case, texts)
+    _make_named(case)
     windows = _windows(case, {name: at for at, name in enumerate(texts)})
-    found = {name: Scan(*[0] * 14, digits=()) for name in texts}
+    found = {name: Scan(**_NOTHING, digits=()) for name in texts}
     names = list(texts)
     for at, *counts in case.connection.execute(_count_sql()).fetchall():
-        found[names[at]] = Scan(
-            *(int(count or 0) for count in counts), digits=tuple(windows.get(names[at], ()))
-        )
+        told: dict[str, Any] = {name: int(count or 0) for name, count in zip(_NOTHING, counts, strict=True)}
+        found[names[at]] = Scan(**told, digits=tuple(windows.get(names[at], ())))
     return found
 
 
@@ -172,28 +167,79 @@ def _make_cells(case: Case, texts: Mapping[str, str]) -> None:
 
 def _count_sql() -> str:
     """SQL for the counts of a `Scan` in its order, per column."""
-    ssn = f"({_has(_SSN)} OR {_has(_SSN_NAMED)})"
-    person = f"contains(v, ' ') AND {_has(_WHOLE_NAME, 'plain')} AND NOT {_has(_NOT_A_PERSON, 'plain')}"
-    inside = f"{_has('[A-Z][A-Za-z]+ [A-Z]')} AND {_has(_NAME_INSIDE, 'strip_accents(v)')}"
+    hits = ("ssn", "email", "phone", "person", "inside", "inside AND NOT other_thing", "given", "surname")
     return f"""
-        SELECT c, sum(n), sum(n) FILTER ({ssn}), sum(n) FILTER (contains(v, '@') AND {_has(_EMAIL)}),
-            sum(n) FILTER ({_has(_PHONE)}), sum(n) FILTER ({person}),
-            sum(n) FILTER ({inside}), sum(n) FILTER ({inside} AND NOT {_has(_NOT_A_PERSON, "plain")}),
-            sum(n) FILTER (given), sum(n) FILTER (surname), count(*) FILTER (given), count(*) FILTER (surname),
+        SELECT c, sum(n), {", ".join(f"sum(n) FILTER ({hit})" for hit in hits)},
+            count(*) FILTER (given), count(*) FILTER (surname),
             count(*) FILTER (dialled), count(*) FILTER (ten), count(DISTINCT substr(v, 4, 3)) FILTER (dialled)
-        FROM (SELECT c, v, n, lower(strip_accents(v)) AS plain,
-                plain IN (SELECT unnest({_words(GIVEN - ALSO_OTHER_THINGS)})) AS given,
-                plain IN (SELECT unnest({_words(SURNAMES - ALSO_OTHER_THINGS)})) AS surname,
-                {_has("^[0-9]{10}$")} AS ten, {_has(_DIALLED)} AS dialled
-            FROM cells) GROUP BY c"""
+        FROM (SELECT c, v, n, {", ".join(f"{sql} AS {name}" for name, sql in _tests().items())} FROM cells)
+        GROUP BY c"""
+
+
+def _tests() -> dict[str, str]:
+    """SQL for each test of a text v; CASE keeps the dear patterns from cells that cannot match."""
+    digits, words = _has("[0-9]{3}"), f"{_has('[ ,]')} AND {_has('[A-Za-z]{2}')}"
+    return {
+        "plain": "lower(strip_accents(v))",
+        "ssn": _when(_has("[0-9]{4}"), f"{_has(_SSN)} OR {_has(_SSN_NAMED)}"),
+        "email": _when("contains(v, '@')", _has(_EMAIL)),
+        "phone": _when(digits, _has(_PHONE)),
+        "other_thing": _when(words, _has(_NOT_A_PERSON, "plain")),
+        "first": f"CASE WHEN {words} AND NOT other_thing THEN {_first_sql()} END",
+        "person": f"coalesce(first IN {_listed(GIVEN)}, false)",
+        "inside": "rowid IN (SELECT r FROM named)",
+        "given": f"plain IN {_listed(GIVEN - ALSO_OTHER_THINGS)}",
+        "surname": f"plain IN {_listed(SURNAMES - ALSO_OTHER_THINGS)}",
+        "ten": _has("^[0-9]{10}$"),
+        "dialled": _when("ten", _has(_DIALLED)),
+    }
+
+
+def _when(condition: str, test: str) -> str:
+    return f"CASE WHEN {condition} THEN {test} ELSE false END"
 
 
 def _has(pattern: str, text: str = "v") -> str:
     return f"regexp_matches({text}, {quote_text(pattern)})"
 
 
-def _words(words: frozenset[str]) -> str:
-    return "[" + ", ".join(quote_text(word) for word in sorted(words)) + "]"
+def _first_sql() -> str:
+    """SQL for the word of a cell that would be the given name if the cell were a person's name."""
+    first, last = (f"regexp_extract(plain, {quote_text(one)}, 1)" for one in (_GIVEN_FIRST, _GIVEN_LAST))
+    return f"coalesce(nullif({first}, ''), {last})"
+
+
+def _listed(words: frozenset[str]) -> str:
+    return f"(SELECT unnest([{', '.join(quote_text(word) for word in sorted(words))}]))"
+
+
+def _make_named(case: Case) -> None:
+    """Make the table `named`: the cells in which a given name and a surname stand side by side."""
+    given, surname = _listed(GIVEN), _listed(SURNAMES)
+    case.connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE named AS
+        WITH texts AS (
+            SELECT rowid AS r, regexp_extract_all(strip_accents(v), {quote_text(_WORDS)}) AS w
+            FROM cells WHERE {_has(_TWO_WORDS)}),
+        places AS (SELECT r, w, unnest(range(1, len(w))) AS i FROM texts),
+        runs AS (
+            SELECT r, w[i + 1] AS second, i,
+                {_capital("w[i]")} AS a, {_capital("rtrim(w[i + 1], '.')")} AS b,
+                {_capital("rtrim(w[i + 2], '.')")} AS c
+            FROM places)
+        SELECT DISTINCT r FROM (
+            SELECT r FROM runs WHERE a IN {given} AND b IN {surname}
+            UNION ALL
+            SELECT r FROM runs WHERE length(b) = 1 AND a IN {given} AND c IN {surname}
+            UNION ALL
+            SELECT r FROM runs WHERE second = ',' AND a IN {surname} AND c IN {given})"""
+    )
+
+
+def _capital(word: str) -> str:
+    """SQL for a `word` in lower case; NULL where it does not begin with a capital letter."""
+    return f"CASE WHEN regexp_matches({word}, '^[A-Z]') THEN lower({word}) END"
 
 
 def _windows(case: Case, places: Mapping[str, int]) -> dict[str, list[Digits]]:
@@ -332,7 +378,7 @@ def _ask(case: Case, judge: Callable[[Case, str, Scan], Finding | None]) -> Answ
 
 
 def _ssn_content(case: Case, name: str, found: Scan) -> Finding | None:
-    place = None if _other_thing(name) else looks_like_ssn(found)
+    place = looks_like_ssn(found) if _tells(case, name) else None
     count = max(found.ssn, place.cells if place else 0)
     if not count:
         return None
@@ -347,10 +393,10 @@ def _ssn_content(case: Case, name: str, found: Scan) -> Finding | None:
 
 def _ssn_possible(case: Case, name: str, found: Scan) -> Finding | None:
     sure = looks_like_ssn(found)
-    if found.ssn or (sure and not _other_thing(name)):
+    if found.ssn or (sure and _tells(case, name)):
         return None
-    one = sure or could_be_ssn(found)
-    if one is None or _is_measure(case, name):
+    one = sure or (could_be_ssn(found) if _tells(case, name) else None)
+    if one is None:
         return None
     text = (
         f"{name} holds {counted(one.different, 'different nine-digit number')}, of which {one.valid:,} could be "
@@ -397,10 +443,8 @@ def _single_names(found: Scan) -> int:
     return max(found.given if given else 0, found.surnames if surname else 0)
 
 
-def _other_thing(name: str) -> bool:
-    return any(word in _NUMBERS_OF_OTHER_THINGS for word in tokens(name))
-
-
-def _is_measure(case: Case, name: str) -> bool:
+def _tells(case: Case, name: str) -> bool:
+    """Whether valid nine-digit numbers tell much: not where numbers of other things or amounts are declared."""
     column = case.column(name)
-    return column is not None and column.role == "measure"
+    amount = column is not None and column.role == "measure" and column.type in ("integer", "number")
+    return not amount and not any(word in _NUMBERS_OF_OTHER_THINGS for word in tokens(name))
