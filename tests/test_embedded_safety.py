@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -187,6 +189,21 @@ def test_a_port_that_is_taken_and_a_host_that_is_open_are_refused(tmp_path: Path
         serve(tmp_path / "p.sqlite", host="0.0.0.0")
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="port"):
         serve(tmp_path / "p.sqlite", port=taken.getsockname()[1])
+
+
+def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """Text, another program's database, or a portal of a newer format."""
+    text, other, newer = tmp_path / "notes.txt", tmp_path / "other.sqlite", tmp_path / "newer.sqlite"
+    with contextlib.closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE notes (text)")
+    text.write_text("not a database, but somebody's notes" * 50)
+    add_account(newer, "Pat", "publisher")
+    with contextlib.closing(sqlite3.connect(newer)) as connection, connection:
+        connection.execute("UPDATE portal SET format = 99")
+    for file in (text, other, newer):
+        with pytest.raises(UsageError, match="not a portal's file"):
+            add_account(file, "Pat", "publisher")
+    assert text.read_text() == "not a database, but somebody's notes" * 50
 
 
 def test_a_role_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def _dcat(call: Call, view: View) -> dict[str, Any]:
         "keyword": view.document.get("tags") or [],
         "theme": [view.document["category"]] if view.document.get("category") else [],
         "publisher": {"@type": "org:Organization", "name": view.document.get("attribution") or ""},
+        "contactPoint": {"@type": "vcard:Contact", "fn": view.document.get("attribution") or ""},
+        "license": view.document.get("license") or "",
         "distribution": [
             {"@type": "dcat:Distribution", "mediaType": media, "downloadURL": url}
             for media, url in distributions

@@ -112,8 +112,7 @@ async def _serve(
     for pool in (portal.writer, portal.readers):
         await asyncio.to_thread(pool.shutdown)
     portal.store.close()
-    if address_file is not None:
-        address_file.unlink(missing_ok=True)
+    _withdraw(address_file)
 
 
 async def _rest(portal: Portal) -> None:
@@ -349,6 +348,15 @@ def _announce(address_file: Path | None, listener: socket.socket, host: str, sta
     with os.fdopen(handle, "w", encoding="utf-8") as temporary:
         json.dump(body, temporary)
     Path(name).replace(address_file)
+
+
+def _withdraw(address_file: Path | None) -> None:
+    """Remove the address, unless a portal that started later has written its own there."""
+    if address_file is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(address_file.read_text(encoding="utf-8")).get("pid") == os.getpid():
+            address_file.unlink()
 
 
 def _boot_id() -> str:

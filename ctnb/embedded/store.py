@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ctnb.errors import UsageError
+
 from .functions import register
 
 FORMAT = 1
@@ -47,16 +49,29 @@ class Store:
     """The file, its one writer and its pool of readers. Safe to share between threads."""
 
     def __init__(self, file: Path) -> None:
-        """Open `file`, and create it, for its owner only, where there is none."""
+        """
+        Open `file`, and create it, for its owner only, where there is none.
+
+        Raises UsageError when it is something else, or was written by a newer ctnb.
+        """
         self.file = file
         self._write_lock = threading.Lock()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         if not file.exists():
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        self._writer = _connect(file)
-        with self.writing() as connection:
-            _create(connection)
+        broken = False
+        try:
+            self._writer = _connect(file)
+            with self.writing() as connection:
+                written = _create(connection)
+        except sqlite3.OperationalError:
+            raise  # locked, full or read-only: its text says so and quotes no data
+        except sqlite3.DatabaseError:
+            broken = True
+        if broken or written > FORMAT:
+            hint = "Name the portal's own file, or a new one; a newer ctnb may have written it."
+            raise UsageError(f"'{file.name}' is not a portal's file that this ctnb reads.", hint=hint)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -115,14 +130,17 @@ def _connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'portal'").fetchone()
-    if known:
-        return
+def _create(connection: sqlite3.Connection) -> int:
+    """Make the schema where there is none, and say which format the file has."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'portal'").fetchone():
+        return int(connection.execute("SELECT format FROM portal").fetchone()[0])
+    if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise sqlite3.DatabaseError("a database of something else")
     for statement in _SCHEMA.split(";\n"):
         if statement.strip():
             connection.execute(statement)
     connection.execute("INSERT INTO portal VALUES (?)", (FORMAT,))
+    return FORMAT
 
 
 def _limit_time(connection: sqlite3.Connection) -> None:
