@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ctnb.supervision import Supervisor
     from ctnb.templates import Template
 
-NAME = "ctnb"
-
 
 class CtnbEngine(NBClientEngine):  # type: ignore[misc]  # papermill ships no types
     """Executes a step's notebook under ctnb's supervision, and any other notebook as papermill always did."""
@@ -44,15 +42,6 @@ class CtnbEngine(NBClientEngine):  # type: ignore[misc]  # papermill ships no ty
 
 
 papermill_engines.register(None, CtnbEngine)
-
-
-def execute_template(at: Supervisor, template: Template) -> Any:
-    """Execute `template` as a step of a run, by papermill; the executed notebook is saved in the record."""
-    from papermill.execute import execute_notebook
-
-    return execute_notebook(
-        str(template.path), None, engine_name=NAME, progress_bar=False, supervisor=at, template=template
-    )
 
 
 def _step_of_run(at: Supervisor, nb: Any, template: Template) -> Any:
