@@ -44,7 +44,7 @@ def catalogue_page(call: Call, connection: sqlite3.Connection, names: Names) -> 
     body = (
         "<h1>Datasets</h1>"
         '<form class="search" role="search" action="/"><label class="hidden" for="q">Search datasets</label>'
-        '<input id="q" name="q" type="search" placeholder="Title, description, column" '
+        '<input id="q" name="q" type="search" placeholder="Title or column" '
         f'value="{escape(words)}"><button>Search</button></form><p class="lead">{found}</p>{listing}'
     )
     return _html("Datasets", body, call.account)

@@ -220,15 +220,14 @@ class Door(tornado.web.RequestHandler):
 
     def write_route(self, found: Route, call: Call, names: Mapping[str, str]) -> Answer:
         with self.portal.store.writing() as connection:
-            return found.action(_known(connection, call), connection, names)
+            return _act(found, call, connection, names)
 
     async def read_route(self, found: Route, call: Call, names: Mapping[str, str]) -> None:
         loop, readers = asyncio.get_running_loop(), self.portal.readers
         connection = await loop.run_in_executor(readers, self.portal.store.borrow)
         answer: Answer | None = None
         try:
-            job = lambda: found.action(_known(connection, call), connection, names)  # noqa: E731
-            answer = await self.threaded(readers, job)
+            answer = await self.threaded(readers, _act, found, call, connection, names)
             await self.send(answer)
         finally:
             await loop.run_in_executor(readers, _close, answer, self.portal.store, connection)
@@ -279,6 +278,10 @@ class Door(tornado.web.RequestHandler):
 def _known(connection: sqlite3.Connection, call: Call) -> Call:
     app_token = call.option("$$app_token") or call.option("$$APP_TOKEN")
     return replace(call, account=identify(connection, call.headers, app_token))
+
+
+def _act(found: Route, call: Call, connection: sqlite3.Connection, names: Mapping[str, str]) -> Answer:
+    return found.action(_known(connection, call), connection, names)
 
 
 def _close(answer: Answer | None, store: Store, connection: sqlite3.Connection) -> None:
