@@ -236,6 +236,15 @@ def find(project: Project, run: str) -> RunRecord:
     raise NameUnknown("run", run, [path.parent.name for path in paths][-20:])
 
 
+def find_folder(project: Project, run: str) -> Path:
+    """The folder of the record that `run` names, as in `find`. Raises NameUnknown."""
+    named = [path for path in project.runs.glob("*/*/") if path.name == run]
+    if named:
+        return named[0]
+    record = find(project, run)
+    return folder(project, record.dataset, record.run)
+
+
 def all_records(project: Project) -> list[RunRecord]:
     """Every record of the project, oldest first."""
     return [
