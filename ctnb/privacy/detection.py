@@ -58,8 +58,11 @@ _MOST_OFFSETS = 12
 _MIDDLE = r"(?: [a-z][a-z'-]*\.?){0,2}"
 _GIVEN_FIRST = rf"^([a-z'-]+){_MIDDLE} [a-z][a-z'-]+(?:,? (?:jr|sr|ii|iii|iv)\.?)?$"
 _GIVEN_LAST = rf"^[a-z][a-z'-]+(?: [a-z'-]+)?, ?([a-z'-]+){_MIDDLE}$"
-_WORDS = r"[A-Za-z][A-Za-z-]*\.?|,|[0-9&/]"
-_TWO_WORDS = r"\p{Lu}\p{L}+(?:, ?| )\p{Lu}"
+_WORDS = "[A-Za-z][A-Za-z-]+,?|[0-9&/;]"
+# a middle initial is no word here, so that the name and the surname around it are neighbours
+_KINDS_OF_NAMES = {"g": GIVEN, "s": SURNAMES, "o": ALSO_OTHER_THINGS}
+_TWO_WORDS = "[A-Za-z][A-Za-z-]+,?|[0-9&/;]"
+# a middle initial is no word here, so that the name and the surname around it are neighbours
 _NOT_A_PERSON = rf"\b(?:{'|'.join(NOT_PEOPLE)})\b|[0-9&]"
 
 
@@ -136,6 +139,7 @@ def scans(case: Case) -> Mapping[str, Scan]:
     if not texts:
         return {}
     _make_cells(case, texts)
+    _make_people(case)
     _make_named(case)
     windows = _windows(case, {name: at for at, name in enumerate(texts)})
     found = {name: Scan(**_NOTHING, digits=()) for name in texts}
@@ -186,10 +190,10 @@ def _tests() -> dict[str, str]:
         "phone": _when(digits, _has(_PHONE)),
         "other_thing": _when(words, _has(_NOT_A_PERSON, "plain")),
         "first": f"CASE WHEN {words} AND NOT other_thing THEN {_first_sql()} END",
-        "person": f"coalesce(first IN {_listed(GIVEN)}, false)",
+        "person": "coalesce(first IN (SELECT w FROM people WHERE given), false)",
         "inside": "rowid IN (SELECT r FROM named)",
-        "given": f"plain IN {_listed(GIVEN - ALSO_OTHER_THINGS)}",
-        "surname": f"plain IN {_listed(SURNAMES - ALSO_OTHER_THINGS)}",
+        "given": "plain IN (SELECT w FROM people WHERE given AND alone)",
+        "surname": "plain IN (SELECT w FROM people WHERE surname AND alone)",
         "ten": _has("^[0-9]{10}$"),
         "dialled": _when("ten", _has(_DIALLED)),
     }
@@ -209,37 +213,34 @@ def _first_sql() -> str:
     return f"coalesce(nullif({first}, ''), {last})"
 
 
-def _listed(words: frozenset[str]) -> str:
-    return f"(SELECT unnest([{', '.join(quote_text(word) for word in sorted(words))}]))"
+def _make_people(case: Case) -> None:
+    """Make the table `people`: w a name in lower case, which kind, and whether it tells alone."""
+    words = sorted(GIVEN | SURNAMES)
+    marks = ["".join(kind for kind, those in _KINDS_OF_NAMES.items() if word in those) for word in words]
+    case.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE people AS SELECT w, contains(mark, 'g') AS given,"
+        " contains(mark, 's') AS surname, NOT contains(mark, 'o') AS alone FROM"
+        f" (SELECT unnest(string_split({quote_text(' '.join(words))}, ' ')) AS w,"
+        f" unnest(string_split({quote_text(' '.join(marks))}, ' ')) AS mark)"
+    )
 
 
 def _make_named(case: Case) -> None:
     """Make the table `named`: the cells in which a given name and a surname stand side by side."""
-    given, surname = _listed(GIVEN), _listed(SURNAMES)
     case.connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE named AS
         WITH texts AS (
-            SELECT rowid AS r, regexp_extract_all(strip_accents(v), {quote_text(_WORDS)}) AS w
+            SELECT rowid AS r, regexp_extract_all(strip_accents(v), {quote_text(_WORDS)}) AS words
             FROM cells WHERE {_has(_TWO_WORDS)}),
-        places AS (SELECT r, w, unnest(range(1, len(w))) AS i FROM texts),
-        runs AS (
-            SELECT r, w[i + 1] AS second, i,
-                {_capital("w[i]")} AS a, {_capital("rtrim(w[i + 1], '.')")} AS b,
-                {_capital("rtrim(w[i + 2], '.')")} AS c
-            FROM places)
-        SELECT DISTINCT r FROM (
-            SELECT r FROM runs WHERE a IN {given} AND b IN {surname}
-            UNION ALL
-            SELECT r FROM runs WHERE length(b) = 1 AND a IN {given} AND c IN {surname}
-            UNION ALL
-            SELECT r FROM runs WHERE second = ',' AND a IN {surname} AND c IN {given})"""
+        words AS (SELECT r, unnest(words) AS word, unnest(range(len(words))) AS i FROM texts),
+        hits AS (
+            SELECT r, i, given, surname, ends_with(word, ',') AS comma
+            FROM words JOIN people ON lower(rtrim(word, ',')) = w
+            WHERE regexp_matches(word, '^[A-Z]'))
+        SELECT DISTINCT one.r FROM hits AS one JOIN hits AS next ON next.r = one.r AND next.i = one.i + 1
+        WHERE CASE WHEN one.comma THEN one.surname AND next.given ELSE one.given AND next.surname END"""
     )
-
-
-def _capital(word: str) -> str:
-    """SQL for a `word` in lower case; NULL where it does not begin with a capital letter."""
-    return f"CASE WHEN regexp_matches({word}, '^[A-Z]') THEN lower({word}) END"
 
 
 def _windows(case: Case, places: Mapping[str, int]) -> dict[str, list[Digits]]:
