@@ -260,6 +260,12 @@ def test_the_kernel_has_exactly_the_given_environment_and_folder(run: Execute, t
     assert ran.printed(0) == f"['CTNB_TEST', 'PATH'] {tmp_path}\nFalse\n"
 
 
+def test_temporary_files_go_where_the_environment_says(run: Execute, tmp_path: Path) -> None:
+    """A kernel forked ahead of time has not settled on another folder."""
+    ran = run("import tempfile; print(tempfile.gettempdir())", env={"TMPDIR": str(tmp_path)})
+    assert ran.printed(0) == f"{tmp_path}\n"
+
+
 def test_tables_show_their_columns_and_never_a_row(run: Execute) -> None:
     """Displayed, printed, formatted or returned: a table is its shape and types."""
     ran = run(
@@ -272,6 +278,7 @@ def test_tables_show_their_columns_and_never_a_row(run: Execute) -> None:
         "df.values.tolist()",
         "df.style",
         "df.iloc[0, 0]",
+        "relation = duckdb.sql('select * from df')\nprint(relation)\nrelation.show()\nprint(pa.table(df))",
     )
     assert ran.outcome.status == "completed"
     assert ran.nb.cells[1].outputs[0].data["text/plain"].split("\n") == [
@@ -281,7 +288,7 @@ def test_tables_show_their_columns_and_never_a_row(run: Execute) -> None:
     ]
     outputs = str([cell.outputs for cell in ran.nb.cells])
     assert "Ada" not in outputs and "Grace" not in outputs
-    assert outputs.count("Table: 2 rows") == 1 and outputs.count("Relation: rows not counted") == 1
+    assert outputs.count("Table: 2 rows") == 1 and outputs.count("Relation: rows not counted") == 2
 
 
 def test_tables_are_summarised_when_pandas_is_imported_late(run: Execute, tmp_path: Path) -> None:

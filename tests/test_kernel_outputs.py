@@ -75,6 +75,16 @@ def test_stderr_becomes_a_count_and_does_not_divide_what_is_printed() -> None:
     assert "".join(log) == "warn: Ada\nmore and more\n"
 
 
+def test_a_drawn_table_leaves_its_number_of_lines() -> None:
+    """What DuckDB, Polars and pyarrow draw by themselves holds rows."""
+    box = "┌──────┐\n│ name │\n├──────┤\n│ Ada  │\n└──────┘\n"
+    (kept,) = outputs_of(printed(f"before\n{box}after\n"))
+    assert kept.text == "before\n[not kept: 5 lines of a drawn table]\nafter\n"
+    arrow = 'pyarrow.Table\nname: string\n----\nname: [["Ada","Grace"]]\n'
+    (kept,) = outputs_of(printed(arrow))
+    assert kept.text == "pyarrow.Table\nname: string\n----\n[not kept: 1 line of a drawn table]\n"
+
+
 def test_long_text_is_cut_at_a_line_and_says_so() -> None:
     """Five megabytes leave twenty kilobytes and the true size."""
     kept = outputs_of(*[printed("0123456789\n" * 5000)] * 100)

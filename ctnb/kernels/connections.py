@@ -15,7 +15,7 @@ from typing import Any, Self
 import zmq
 from jupyter_client.session import Session
 
-_RETRY_S = 0.05
+_RETRY_S = 0.03
 _BATCH = 200
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 

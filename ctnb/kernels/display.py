@@ -92,6 +92,7 @@ def _change_pyarrow(pyarrow: ModuleType, shell: Any) -> None:
 
 def _change_duckdb(duckdb: ModuleType, shell: Any) -> None:
     _show(shell, duckdb.DuckDBPyRelation, _relation)
+    _print(duckdb.DuckDBPyRelation, _relation)
 
 
 _CHANGES: dict[str, Callable[[ModuleType, Any], None]] = {

@@ -166,6 +166,7 @@ class _Run:
             outcome = self._finish(outcome)
         except BaseException:
             self._abandon()
+            self._progress.break_off()
             raise
         if self._kernel and self._connection and self._exit is None:
             self._start.pool.retire(self._kernel, self._connection)

@@ -8,6 +8,7 @@ import locale
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -70,6 +71,7 @@ def enter(cwd: str, env: Mapping[str, str], log: str) -> None:
         time.tzset()
     with contextlib.suppress(locale.Error):
         locale.setlocale(locale.LC_CTYPE, "")
+    tempfile.tempdir = None  # what was asked for before belongs to the supervisor's environment
     os.chdir(cwd)
     redirect(log)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from nbformat.notebooknode import NotebookNode
 
+from ctnb.kernels.drawings import without_drawings
 from ctnb.kernels.failures import full_text, safe_error
 from ctnb.kernels.outcomes import Limits
 from ctnb.kernels.scrubbing import Scrubber
@@ -131,7 +132,7 @@ class CellOutputs:
             raw = _cut_lines(raw, limit, scrubber)
         elif not final:
             raw = raw[: scrubber.complete(raw)]
-        text = scrubber.clean(raw)
+        text = scrubber.clean(without_drawings(raw))
         if not whole:
             text += (
                 f"\n[cut: {item.total_bytes:,} bytes were printed, the first {limit:,} at most are kept]\n"

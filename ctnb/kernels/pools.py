@@ -157,7 +157,7 @@ class KernelPool:
         try:
             self._zygote = subprocess.Popen(
                 [*_python("zygote"), told],
-                env={name: os.environ[name] for name in _ZYGOTE_ENV if name in os.environ},
+                env={**{n: os.environ[n] for n in _ZYGOTE_ENV if n in os.environ}, "PYTHONUTF8": "1"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 pass_fds=[theirs.fileno()], start_new_session=True, cwd=self._folder,
             )  # fmt: skip

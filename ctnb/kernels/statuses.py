@@ -41,6 +41,12 @@ class Progress:
         self._set(ended, exception=status != "completed" or exception_name is not None)
         return ended
 
+    def break_off(self) -> None:
+        """The supervisor itself failed: a cell that ran was interrupted."""
+        for cell in self.cells:
+            if cell.status == "running":
+                self.end(cell.index, "interrupted")
+
     def finish(self, outcome: Outcome) -> None:
         """The notebook ended."""
         self._write_notebook(clock.now(), outcome)
