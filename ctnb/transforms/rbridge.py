@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from ctnb.tables import Table
 
 LOG = "transform.R.log"
+_STACK_BYTES = 16 * 1024 * 1024
+"""R's own limit where the system sets none."""
 _OPTIONS = ("rpy2", "--quiet", "--vanilla")
 _CLASSES = frozenset(
     {
-        "simpleError", "packageNotFoundError", "stackOverflowError", "expressionStackOverflowError",
+        "simpleError", "packageNotFoundError", "stackOverflowError", "CStackOverflowError", "expressionStackOverflowError",
         "missingArgError", "getvarError", "parseError", "rlang_error", "vctrs_error", "dplyr_error",
     }
 )  # fmt: skip
@@ -178,10 +181,25 @@ def _start() -> str | None:
             embedded.set_initoptions(_OPTIONS)
         import rpy2.rinterface as rinterface
 
-        rinterface.initr(interactive=False)
+        rinterface.initr(interactive=False, _c_stack_limit=_stack_bytes())
     except Exception as trouble:  # noqa: BLE001  # rpy2 fails to load in many ways: ImportError, OSError, ffi's own
         return type(trouble).__name__
     return None
+
+
+def _stack_bytes() -> int:
+    """
+    How much of the C stack R may use, in bytes; -1 does not look.
+
+    Without a limit an endless recursion in a script kills the kernel. R measures from the start of the main
+    thread, so that only there the limit means something.
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        return -1
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    return soft * 3 // 4 if soft != resource.RLIM_INFINITY else _STACK_BYTES
 
 
 @contextmanager
