@@ -162,8 +162,9 @@ def _text_sql(column: Column) -> str | None:
 
 def _make_cells(case: Case, texts: Mapping[str, str]) -> None:
     """Make the table `cells`: c is the column's place, v the text, n how often it stands there."""
-    parts = [
-        f"SELECT {at} AS c, {text} AS v, count(*) AS n FROM data WHERE {quote_name(name)} IS NOT NULL GROUP BY v"
+    parts = [  # the inner SELECT keeps a column that is called v apart from ours
+        f"SELECT {at} AS c, v, count(*) AS n FROM"
+        f" (SELECT {text} AS v FROM data WHERE {quote_name(name)} IS NOT NULL) GROUP BY v"
         for at, (name, text) in enumerate(texts.items())
     ]
     case.connection.execute("CREATE OR REPLACE TEMP TABLE cells AS " + " UNION ALL ".join(parts))
