@@ -197,6 +197,14 @@ def test_what_a_kernel_started_is_gone_when_the_pool_is_left(tmp_path: Path) -> 
     assert wait_until(lambda: not any(map(process_exists, pids)))
 
 
+@pytest.mark.parametrize("fork", [True, False])
+def test_what_a_notebook_registers_for_the_end_is_done(tmp_path: Path, fork: bool) -> None:
+    """A kernel that ended well ran its exit functions: files are flushed, databases closed."""
+    with KernelPool((), fork=fork) as pool:
+        run(pool, tmp_path, "import atexit, pathlib; atexit.register(pathlib.Path('done').touch)")
+    assert (tmp_path / "done").exists()
+
+
 def test_a_prepared_kernel_that_nobody_used_is_gone_when_the_pool_is_left(tmp_path: Path) -> None:
     """Preparing one kernel too many costs nothing later."""
     with KernelPool(()) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import locale
@@ -48,6 +49,9 @@ def run_kernel(connection_file: str, before_start: Callable[[], None]) -> None:
     display.install(app.shell)
     before_start()
     app.start()
+    # ipykernel's own tidying up can wait for ever for its sockets; what the notebook asked for is done
+    atexit.unregister(app.close)
+    atexit._run_exitfuncs()
 
 
 @contextlib.contextmanager
@@ -105,3 +109,4 @@ def main() -> None:
         end_with_supervisor(told["watch_fd"])
     redirect(told["log"])
     run_kernel(told["connection"], lambda: None)
+    os._exit(0)
