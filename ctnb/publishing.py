@@ -42,7 +42,7 @@ def target(project: Project, dataset: Dataset, portal: str) -> Iterator[Target]:
     Raises NameUnknown, SettingsInvalid, UsageError (a secret that is not set), PortalFailed.
     """
     settings = project.portal(portal)
-    known = releases.dataset_id(dataset, portal)
+    known = releases.dataset_id(project, dataset, portal)
     if settings.kind == "embedded":
         with local.running(project) as url:
             account = local.credentials(project)
@@ -89,7 +89,9 @@ def publish(
     with target(project, dataset, portal) as there:
         made = planning.make(there, want, work)
         sending.check(made)
-        there = sending.prepare(there, want, lambda found: releases.note_dataset_id(dataset, portal, found))
+        there = sending.prepare(
+            there, want, lambda found: releases.note_dataset_id(project, dataset, portal, found)
+        )
         if before_send:
             before_send(made, there.dataset_id or "")
         limit = project.portal(portal).one_request_mb << 20

@@ -64,19 +64,31 @@ def table(release: Release) -> Table | None:
     return open_table(release.path) if release.path.is_file() else None
 
 
-def dataset_id(dataset: Dataset, portal: str) -> str | None:
+def dataset_id(project: Project, dataset: Dataset, portal: str) -> str | None:
     """The id that `portal` gave the dataset; None before the first release. Raises SettingsInvalid."""
-    path = dataset.folder / IDS
-    if not path.is_file():
-        return None
-    entry = documents.read(path, SettingsInvalid).get(portal) or {}
-    found = entry.get("id")
-    return str(found) if found else None
+    path, keys = _id_place(project, dataset, portal)
+    entry = documents.read(path, SettingsInvalid) if path.is_file() else {}
+    for key in keys:
+        entry = entry.get(key) or {}
+    return str(entry) if entry else None
 
 
-def note_dataset_id(dataset: Dataset, portal: str, dataset_id: str) -> None:
+def note_dataset_id(project: Project, dataset: Dataset, portal: str, dataset_id: str) -> None:
     """Write down the id that `portal` gave the dataset; comments in the file stay."""
-    documents.edit(dataset.folder / IDS, {("format",): 1, (portal, "id"): dataset_id}, SettingsInvalid)
+    path, keys = _id_place(project, dataset, portal)
+    documents.edit(path, {("format",): 1, keys: dataset_id}, SettingsInvalid)
+
+
+def _id_place(project: Project, dataset: Dataset, portal: str) -> tuple[Path, tuple[str, ...]]:
+    """
+    The file that holds the id, and where in it.
+
+    A portal outside is the same for everybody who works on the dataset; an embedded portal is this
+    machine's own, so what it gave lies beside it.
+    """
+    if project.portal(portal).kind == "embedded":
+        return project.private_folder("portal") / IDS, (dataset.slug, portal, "id")
+    return dataset.folder / IDS, (portal, "id")
 
 
 def _release(project: Project, record: RunRecord) -> Release:

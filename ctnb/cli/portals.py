@@ -1,0 +1,30 @@
+"""Commands about portals."""
+
+from __future__ import annotations
+
+import click
+
+from ctnb import settings
+
+PORT = 8321
+
+
+@click.group()
+def portal() -> None:
+    """The embedded portal."""
+
+
+@portal.command()
+@click.option("--port", default=PORT, show_default=True, help="0 is any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+def serve(port: int, host: str) -> None:
+    """Serve the embedded portal until Ctrl-C."""
+    from ctnb.embedded.server import serve as serve_portal
+    from ctnb.portals import local
+
+    project = settings.project()
+    local.credentials(project)
+    click.echo(
+        f"The embedded portal: http://{host}:{port}/   (Ctrl-C ends it)" if port else "The embedded portal"
+    )
+    serve_portal(local.file(project), host=host, port=port, address_file=local.address_file(project))

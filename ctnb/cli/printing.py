@@ -1,0 +1,95 @@
+"""How the command line prints: runs in progress, records, tables of text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from ctnb.records import RunRecord
+from ctnb.settings import Project
+
+MARKS = {
+    "released": "green",
+    "rehearsed": "green",
+    "waiting": "yellow",
+    "stopped": "yellow",
+    "expired": "yellow",
+}
+
+
+class Steps:
+    """Prints a line per step as a run goes; on a terminal the running step shows itself."""
+
+    def __init__(self) -> None:
+        self._live = sys.stdout.isatty()
+
+    def __call__(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Take note of what happened in a run."""
+        name = str(facts.get("step", "")).replace("_", " ")
+        if kind == "step started" and self._live:
+            click.echo(f"  {name:<15} ...\r", nl=False)
+        elif kind == "step ended":
+            mark = "done" if facts["status"] == "completed" else facts["status"]
+            click.echo(f"  {name:<15} {mark:<11} {facts['seconds']:6.1f} s")
+
+
+def run_result(project: Project, record: RunRecord) -> None:
+    """What a run came to: status, why, what next, and where its report lies."""
+    click.echo(
+        f"  {click.style(record.status, fg=MARKS.get(record.status, 'red'), bold=True)}: {record.reason}"
+    )
+    for line in counts(record):
+        click.echo(f"  {line}")
+    if record.next:
+        click.echo(f"  next: {record.next}")
+    report = project.runs / record.dataset / record.run / "report.html"
+    if report.is_file():
+        click.echo(f"  report: {relative(report)}")
+
+
+def counts(record: RunRecord) -> list[str]:
+    """The row account in a line or two."""
+    lines, read, made = [], record.read, record.transform
+    if read:
+        lines.append(
+            f"{read.rows_read:,} rows read = {read.rows_kept:,} kept + {read.rows_rejected:,} rejected"
+        )
+    if made:
+        hidden = sum(made.suppressed.values())
+        groups = f"{made.rows_out:,} groups that count {made.counted:,}" if made.counted is not None else ""
+        out = groups or f"{made.rows_out:,} rows"
+        removed = sum(made.removed.values())
+        lines.append(f"{made.rows_in:,} rows in = {out} + {removed:,} removed; {hidden:,} cells suppressed")
+    return lines
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns of text, as wide as they need to be."""
+    cells = [[f"{cell:,}" if type(cell) is int else str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+    for row in [list(header), *cells]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def as_json(value: BaseModel | Sequence[BaseModel] | Mapping[str, Any]) -> None:
+    """`value` as JSON, for programs."""
+    if isinstance(value, BaseModel):
+        click.echo(value.model_dump_json(indent=1))
+    elif isinstance(value, Mapping):
+        click.echo(json.dumps(value, indent=1, default=str))
+    else:
+        click.echo(json.dumps([one.model_dump(mode="json") for one in value], indent=1))
+
+
+def relative(path: Path) -> str:
+    """`path` as seen from the working folder, where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,183 @@
+"""Commands about runs: start one, list, show, compare, verify."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ctnb import settings
+from ctnb.cli import printing
+from ctnb.errors import UsageError
+from ctnb.kernels.pools import KernelPool
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for programs.")
+
+
+@click.command()
+@click.argument("slug")
+@click.option("--to", metavar="STEP", help="Rehearse: end after this step.")
+@click.option("--from", "from_step", metavar="STEP", default="read", help="Begin at this step of --run.")
+@click.option("--run", "run_id", metavar="RUN", help="The run to go on with.")
+@click.option(
+    "--source", default="", metavar="PATH", help="Read this file in place of the one in dataset.yml."
+)
+@click.option("--portal", default="", metavar="NAME", help="Publish to this portal of ctnb.yml.")
+@click.option("--dry-run", is_flag=True, help="Plan the publishing, send nothing.")
+@as_json
+def run(
+    slug: str, to: str | None, from_step: str, run_id: str | None, source: str, portal: str, dry_run: bool,
+    json_: bool,
+) -> None:  # fmt: skip
+    """Run the steps of dataset SLUG: read, transform, privacy review, publish."""
+    with KernelPool() as pool:  # starts while everything else is imported
+        from ctnb import flows
+
+        project = settings.project()
+        progress = None if json_ else printing.Steps()
+        record = flows.run(
+            slug, project=project, to=to, from_step=from_step, run=run_id, source=source, portal=portal,
+            dry_run=dry_run, progress=progress, pool=pool,
+        )  # fmt: skip
+    if json_:
+        printing.as_json(record)
+    else:
+        click.echo(f"  run {record.run}")
+        printing.run_result(project, record)
+    sys.exit(record.exit_code or 0)
+
+
+@click.group()
+def runs() -> None:
+    """The records of runs."""
+
+
+@runs.command("list")
+@click.option("--dataset", metavar="SLUG", help="Of this dataset only.")
+@click.option("--status", help="With this status only.")
+@as_json
+def list_(dataset: str | None, status: str | None, json_: bool) -> None:
+    """List runs, newest first."""
+    from ctnb import indexes, leases
+
+    project = settings.project()
+    leases.reap(project)
+    found = indexes.list_runs(project, dataset, status)
+    if json_:
+        printing.as_json(found)
+    elif not found:
+        click.echo("There are no runs.")
+    else:
+        rows = [[r.run, r.dataset, r.status, r.started[:19] + "Z", r.by.name] for r in found]
+        printing.table(["run", "dataset", "status", "started", "by"], rows)
+
+
+@runs.command()
+@click.argument("run_id", metavar="RUN")
+@as_json
+def show(run_id: str, json_: bool) -> None:
+    """Show one run: its steps, counts, review and release."""
+    from ctnb import leases, records
+
+    project = settings.project()
+    leases.reap(project)
+    record = records.find(project, run_id)
+    if json_:
+        printing.as_json(record)
+        return
+    click.echo(f"{record.run}  {record.title}")
+    for step in record.steps:
+        click.echo(f"  {step.step.replace('_', ' '):<15} {step.status:<11} {step.reason}".rstrip())
+    printing.run_result(project, record)
+
+
+@runs.command()
+@click.argument("one")
+@click.argument("other")
+@as_json
+def diff(one: str, other: str, json_: bool) -> None:
+    """Compare two runs: what differs in their records."""
+    from ctnb import comparing, records
+
+    project = settings.project()
+    found = comparing.compare(records.find(project, one), records.find(project, other))
+    if json_:
+        printing.as_json({difference.what: [difference.one, difference.other] for difference in found})
+    elif not found:
+        click.echo("The two records say the same.")
+    else:
+        printing.table(["what", one, other], [[d.what, d.one, d.other] for d in found])
+
+
+@runs.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@as_json
+def verify(run_id: str | None, json_: bool) -> None:
+    """Verify the ledger and every record, or one: derive again whatever can be."""
+    from dataclasses import asdict
+
+    from ctnb import leases, verification
+
+    project = settings.project()
+    leases.reap(project)
+    found = verification.verify(project, run_id)
+    if json_:
+        printing.as_json(asdict(found))
+    else:
+        click.echo(
+            f"{found.lines:,} lines of the ledger, {found.runs:,} records, {found.files:,} files checked."
+        )
+        for fault in found.faults:
+            click.echo(f"  does not verify: {fault}")
+        for sentence in found.unknown:
+            click.echo(f"  cannot be known: {sentence}")
+    if found.faults:
+        sys.exit(4)
+    if not json_:
+        click.echo("Everything that can be derived again verifies.")
+
+
+@runs.command()
+@click.argument("run_id", metavar="RUN")
+def rejects(run_id: str) -> None:
+    """Count the rows a run set aside, and say where their originals lie."""
+    from ctnb import records
+
+    project = settings.project()
+    record = records.find(project, run_id)
+    if record.read is None:
+        raise UsageError(f"Run {record.run} did not read.", hint="See: ctnb runs show RUN")
+    click.echo(f"{record.read.rows_rejected:,} of {record.read.rows_read:,} rows rejected.")
+    if record.read.rejects:
+        printing.table(["column", "rule", "rows"], [[r.column, r.rule, r.rows] for r in record.read.rejects])
+        path = project.root / ".ctnb" / "work" / record.run / "read" / "rejects.parquet"
+        click.echo(
+            f"Originals, private: {path}"
+            if path.is_file()
+            else "The originals are gone with the work folder."
+        )
+
+
+@runs.command()
+def reindex() -> None:
+    """Build the index anew from the records."""
+    from ctnb import indexes
+
+    click.echo(f"{indexes.reindex(settings.project()):,} runs indexed.")
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--open", "open_", is_flag=True, help="Open it in the browser.")
+def report(run_id: str, open_: bool) -> None:
+    """Say where the report of a run lies."""
+    from ctnb import records
+
+    project = settings.project()
+    record = records.find(project, run_id)
+    path = records.folder(project, record.dataset, record.run) / "report.html"
+    if not path.is_file():
+        raise UsageError(f"Run {record.run} has no report: it is {record.status}.")
+    click.echo(printing.relative(path))
+    if open_:
+        click.launch(path.as_uri())
