@@ -184,10 +184,10 @@ def test_the_digest_forgets_when_and_in_which_run(tmp_path: Path) -> None:
     assert review.digest not in {other.digest for other in others}
 
 
-def test_the_order_of_rows_and_of_columns_of_cells_never_matters(tmp_path: Path) -> None:
+def test_the_order_of_rows_never_matters(tmp_path: Path) -> None:
     """Shuffled tables have equal findings."""
     dice = random.Random(7)
-    for _ in range(5):
+    for _ in range(3):
         counts = [dice.choice([0, 1, 4, 6, 30]) for _ in range(10)]
         first = aggregate(tmp_path, list(counts))
         assert aggregate(tmp_path, dice.sample(counts, 10)).findings == first.findings

@@ -59,9 +59,9 @@ def test_a_blank_is_a_value_of_its_own(tmp_path: Path) -> None:
 
 
 def test_counts_agree_with_plain_python_in_any_order(tmp_path: Path) -> None:
-    """Twenty random tables, each shuffled: the finding is the same, and so is the review's digest."""
+    """Four random tables, each shuffled: the finding is the same, and so is the review's digest."""
     dice = random.Random(20261121)
-    for _ in range(10):
+    for _ in range(4):
         values = [dice.choice(["F", "M", None]) for _ in range(60)]
         towns = [dice.choice(["Kent", "Avon", "Bozrah", None]) for _ in range(60)]
         rows = [(sex, town, dice.choice("ab")) for sex, town in zip(values, towns, strict=True)]
