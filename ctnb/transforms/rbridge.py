@@ -32,8 +32,8 @@ _STACK_BYTES = 16 * 1024 * 1024
 _OPTIONS = ("rpy2", "--quiet", "--vanilla")
 _CLASSES = frozenset(
     {
-        "simpleError", "packageNotFoundError", "stackOverflowError", "CStackOverflowError", "expressionStackOverflowError",
-        "missingArgError", "getvarError", "parseError", "rlang_error", "vctrs_error", "dplyr_error",
+        "simpleError", "packageNotFoundError", "stackOverflowError", "CStackOverflowError",
+        "expressionStackOverflowError", "missingArgError", "getvarError", "parseError", "rlang_error", "vctrs_error", "dplyr_error",
     }
 )  # fmt: skip
 """Condition classes that are named in a message; any other could be a text of the script's own making."""
