@@ -96,8 +96,8 @@ def test_single_people_stand_out() -> None:
 
 
 def test_no_row_of_the_real_file_is_in_it() -> None:
-    """Every row is invented: none agrees with a real one in date, age, sex, race and towns."""
-    known = ("Date", "Age", "Sex", "Race", "Residence City", "Injury City")
+    """Every row is invented: none agrees with a real one in date, age, sex, race, town and cause."""
+    known = ("Date", "Age", "Sex", "Race", "Residence City", "Cause of Death")
     with file_of("real").open(encoding="utf-8", newline="") as stream:
         real = {tuple(person[header] for header in known) for person in csv.DictReader(stream)}
     assert {tuple(person[header] for header in known) for person in rows()} & real == set()

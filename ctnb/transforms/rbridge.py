@@ -33,7 +33,8 @@ _OPTIONS = ("rpy2", "--quiet", "--vanilla")
 _CLASSES = frozenset(
     {
         "simpleError", "packageNotFoundError", "stackOverflowError", "CStackOverflowError",
-        "expressionStackOverflowError", "missingArgError", "getvarError", "parseError", "rlang_error", "vctrs_error", "dplyr_error",
+        "expressionStackOverflowError", "missingArgError", "getvarError", "parseError", "rlang_error",
+        "vctrs_error", "dplyr_error",
     }
 )  # fmt: skip
 """Condition classes that are named in a message; any other could be a text of the script's own making."""
