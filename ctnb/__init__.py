@@ -13,8 +13,13 @@ Read, transform, review for privacy and publish open data, in notebooks that kee
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# A needless import of seconds in every Jupyter package's start (jupyter-server/jupyter_server#1559); only a
+# format checker that no Jupyter schema uses is gone. It must stand before the first such import.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None blocks the import
 
 __version__ = "0.1.0"
 

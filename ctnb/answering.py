@@ -111,7 +111,8 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
     number = f"{at.record.run}-{1 + (at.record.seal or 0)}"
     done = publishing.publish(
         at.project, at.dataset, table, review_that_counts(at), at.record.portal, release=number,
-        work=at.folder("publish"), before_send=lambda plan, dataset_id: _note_send(at, plan, dataset_id),
+        work=at.folder("publish"), sent_before=at.record.send.expected if at.record.send else None,
+        before_send=lambda plan, dataset_id: _note_send(at, plan, dataset_id),
     )  # fmt: skip
     receipt, decision = done.receipt, done.clearance.decision
     facts = ReleaseFacts(
@@ -122,6 +123,8 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
     )  # fmt: skip
     text = json.dumps(facts.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
     documents.write_text(at.place / "release.json", text)
+    if decision:
+        at.note_decision(decision)
     at.update(release=facts, decision=facts.decision)
     at.event("released", {"portal": facts.portal, "rows": facts.rows_after})
     return receipt
@@ -129,6 +132,8 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
 
 def _note_send(at: Supervisor, plan: Plan, dataset_id: str) -> None:
     """Written before anything is sent, so that a killed run knows what was there and what was to be."""
+    if at.record.send:
+        return
     key = at.project.key
     facts = SendFacts(
         portal=plan.portal, dataset_id=dataset_id, mode=plan.mode, before=digests.keyed(plan.before, key),

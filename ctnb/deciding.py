@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
-from ctnb import answering, clock, documents, records, releases, rendering
+from ctnb import answering, clock, records, releases, rendering
 from ctnb.errors import UsageError
 from ctnb.privacy import decisions
 from ctnb.privacy.decisions import Decision
@@ -65,12 +64,5 @@ def _end_refused(project: Project, record: RunRecord, made: Decision) -> None:
             "next": f"Change the transform or the contract, then: ctnb run {record.dataset}",
         }
     )  # fmt: skip
-    write_decision(project, ended, made)
     rendering.render(project, ended)
     records.seal(project, records.write(project, ended))
-
-
-def write_decision(project: Project, record: RunRecord, made: Decision) -> None:
-    """Put the decision that counts into the record, as decision.json."""
-    text = json.dumps(made.to_json(), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
-    documents.write_text(records.folder(project, record.dataset, record.run) / "decision.json", text)

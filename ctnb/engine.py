@@ -72,7 +72,9 @@ def _plain(nb: Any, output_path: str | None) -> Any:
         at = _joined(project, dataset, step, given)
         stack.enter_context(leases.held(project, at.record.run))
         at.source = str(given.get("source", ""))
-        made = flows.one_step(at, step, nb, given)
+        made = nb
+        with flows.ending_well(at):
+            made = flows.one_step(at, step, nb, given)
         record = flows.finish(at)
         _write_output(made, output_path)
     print(f"ctnb: run {record.run} {record.status}. {record.reason}", file=sys.stderr)  # noqa: T201 - papermill's log

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -28,7 +30,7 @@ from ctnb import (
     templates,
 )
 from ctnb.datasets import Dataset
-from ctnb.errors import CtnbError, NameUnknown, ReviewNotCleared, UsageError
+from ctnb.errors import CtnbError, Interrupted, NameUnknown, ReviewNotCleared, Terminated, UsageError
 from ctnb.kernels.pools import KernelPool
 from ctnb.locks import hold
 from ctnb.privacy import decisions
@@ -65,9 +67,39 @@ def run(
         at.progress, at.pool, at.dry_run = progress or at.progress, pool, dry_run
         stack.enter_context(leases.held(project, at.record.run))
         at.pool = pool or stack.enter_context(KernelPool())
-        at.update(to=to, dry_run=dry_run, status="running")
-        _steps(at, from_step, to)
+        at.update(to=to, dry_run=dry_run, status="running", ended=None)
+        with ending_well(at):
+            _steps(at, from_step, to)
         return finish(at)
+
+
+@contextmanager
+def ending_well(at: Supervisor) -> Iterator[None]:
+    """Ctrl-C and SIGTERM between cells end the run as the record says, not the process alone."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated("The run was asked to end (SIGTERM).")
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, terminate) if main else None
+    try:
+        yield
+    except CtnbError as error:
+        at.failure = error
+    except KeyboardInterrupt:
+        at.failure = Interrupted("The run was interrupted (Ctrl-C).")
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
+        _close_steps(at)
+
+
+def _close_steps(at: Supervisor) -> None:
+    """No step stays `running` in the record of a run that ended."""
+    for step in at.record.steps:
+        if step.status == "running":
+            reason = at.failure.what if at.failure else ""
+            at.update_step(step.step, status="interrupted", reason=reason, ended=clock.stamp())
 
 
 @contextmanager
@@ -87,6 +119,7 @@ def open_run(
     parent: str | None = None,
 ) -> Supervisor:
     """Start a new run of `dataset`; older runs of it that wait or are open end now."""
+    refuse_unfinished(project, dataset)
     expire_older(project, dataset.slug)
     record = RunRecord(
         run=records.new_run(), dataset=dataset.slug, title=dataset.contract.title, status="running",
@@ -103,6 +136,21 @@ def open_run(
 def join_run(project: Project, dataset: Dataset, record: RunRecord) -> Supervisor:
     """Go on with a run that waits or is open."""
     return Supervisor(project, dataset, record, secrets=secrets.known(project))
+
+
+def refuse_unfinished(project: Project, dataset: Dataset) -> None:
+    """
+    Raise UsageError when an earlier run was interrupted while it appended.
+
+    Whether its rows arrived is only known by going on with that run; a new one could append them twice.
+    """
+    for record in records.all_records(project):
+        unfinished = record.status == "interrupted" and record.send and not record.release
+        if record.dataset == dataset.slug and unfinished and record.send and record.send.mode == "append":
+            raise UsageError(
+                f"Run {record.run} was interrupted while it appended; its rows may have arrived.",
+                hint=f"Go on with it first: ctnb run {dataset.slug} --from publish --run {record.run}",
+            )
 
 
 def expire_older(project: Project, slug: str) -> None:
@@ -156,7 +204,8 @@ def _supervisor(
     record = records.find(project, run)
     if record.dataset != dataset.slug:
         raise UsageError(f"Run {record.run} belongs to the dataset '{record.dataset}'.")
-    if record.status == "waiting" and from_step == "publish":
+    sending = record.status == "interrupted" and record.send and not record.release
+    if from_step == "publish" and (record.status == "waiting" or sending):
         return join_run(project, dataset, record)
     return _child(project, dataset, record, from_step, source, portal)
 
@@ -191,8 +240,6 @@ def _steps(at: Supervisor, from_step: str, to: str | None) -> None:
     for step in STEPS[STEPS.index(from_step) :]:
         if step == "publish" and not at.dry_run and _not_cleared(at):
             return
-        if at.pool and step != "publish":
-            at.pool.prepare()
         try:
             _execute(at, templates.look_up(at.project, at.dataset, step))
         except CtnbError as error:  # a parameter or the portal's settings: the step never began

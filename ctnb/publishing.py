@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctnb import clock, ledger, releases, secrets
+from ctnb import clock, digests, ledger, releases, secrets
 from ctnb.clients.socrata import Credentials, Socrata
 from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError, ReviewNotCleared, SettingsInvalid
@@ -76,18 +76,20 @@ def plan(project: Project, dataset: Dataset, table: Table, portal: str, work: Pa
 
 def publish(
     project: Project, dataset: Dataset, table: Table, review: Review, portal: str, *, release: str,
-    work: Path | None = None, before_send: Callable[[Plan, str], None] | None = None,
+    work: Path | None = None, sent_before: str | None = None, before_send: Callable[[Plan, str], None] | None = None,
 ) -> Published:  # fmt: skip
     """
     Publish `table`, whose review is `review`, as `release`: gate, plan, send, read back, compare, keep.
 
-    `before_send` is called with the plan and the portal's dataset id right before anything is sent.
+    `sent_before` is the keyed digest that an interrupted sending of this run was to leave: rows that are there
+    already are not sent twice. `before_send` is called with the plan and the portal's dataset id right before
+    anything is sent.
     Raises ReviewNotCleared, PublishRefused, PortalFailed; the published rows then stay as they were.
     """
     cleared = gate(project, dataset, table, review, portal)
     want = wanted(dataset, table)
     with target(project, dataset, portal) as there:
-        made = planning.make(there, want, work)
+        made = _arrived(planning.make(there, want, work), sent_before, project)
         sending.check(made)
         there = sending.prepare(
             there, want, lambda found: releases.note_dataset_id(project, dataset, portal, found)
@@ -101,11 +103,19 @@ def publish(
     return Published(_receipt(made, there, rows, release), made, cleared)
 
 
+def _arrived(plan: Plan, sent_before: str | None, project: Project) -> Plan:
+    """`plan` without anything to do, when what an interrupted sending was to leave is what is there."""
+    if sent_before is None or digests.keyed(plan.before, project.key) != sent_before:
+        return plan
+    return replace(
+        plan, expected=plan.before, rows_after=plan.rows_before, rows_added=0, rows_changed=0, rows_removed=0,
+        problems=(),
+    )  # fmt: skip
+
+
 def gate(project: Project, dataset: Dataset, table: Table, review: Review, portal: str) -> Clearance:
     """The clearance of `review` for exactly `table`. Raises ReviewNotCleared."""
-    from ctnb.digests import keyed
-
-    if review.dataset != dataset.slug or review.table_digest != keyed(table.digest, project.key):
+    if review.dataset != dataset.slug or review.table_digest != digests.keyed(table.digest, project.key):
         raise ReviewNotCleared(
             "The review is of another table than the one to be published.",
             hint="Run the privacy review again.",

@@ -7,6 +7,7 @@ The supervisor runs no analyst's code. It alone writes run.json, computes the re
 from __future__ import annotations
 
 import copy
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from ctnb.errors import AccountOpen, CtnbError, StepCrashed, StepFailed, UsageEr
 from ctnb.kernels.execution import execute
 from ctnb.kernels.outcomes import Limits, Outcome
 from ctnb.kernels.pools import KernelPool
+from ctnb.privacy.decisions import Decision
 from ctnb.records import ReadFacts, RunRecord, StepRecord, TableFacts, TransformFacts
 from ctnb.settings import Project
 from ctnb.stepfiles import Step, TableRef
@@ -86,6 +88,13 @@ class Supervisor:
         """Note what happened, in the record and for whoever watches."""
         records.event(self.project, self.record, kind, facts)
         self.progress(kind, facts or {})
+
+    def note_decision(self, decision: Decision) -> None:
+        """Put the decision that counts into the record."""
+        text = (
+            json.dumps(decision.to_json(), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+        )
+        documents.write_text(self.place / "decision.json", text)
 
     def step(self, name: str) -> StepRecord:
         """The record of step `name`; the last one, when it ran again."""
@@ -195,9 +204,16 @@ def _execute(at: Supervisor, step: str, notebook: Any, values: Mapping[str, Any]
         notebook, kernel_name=at.step(step).kernel, cwd=at.dataset.folder, env=_environment(at.work, path),
         limits=Limits(cell_s=limits.cell_timeout_s, run_s=limits.run_timeout_s), secrets=at.secrets,
         log_path=folder / "kernel.log", save=lambda nb: _autosave(folder, nb),
-        event=lambda kind, facts: at.event(kind, {"step": step, **facts}),
+        event=lambda kind, facts: _event(at, step, kind, facts),
         tick=lambda: answering.answer_pending(at, step), pool=at.pool,
     )  # fmt: skip
+
+
+def _event(at: Supervisor, step: str, kind: str, facts: Mapping[str, Any]) -> None:
+    """Note what a kernel did; while it works, the next step's kernel is made ready."""
+    at.event(kind.replace("_", " "), {"step": step, **facts})
+    if kind == "kernel_started" and at.pool and step != records.STEPS[-1]:
+        at.pool.prepare()
 
 
 def _environment(work: Path, step: Path) -> dict[str, str]:

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 NUMBER_DIGITS = 18
 """Digits of a DECIMAL column: the most that DuckDB and Parquet keep in 64 bits."""
 
 POINT_SCALE = 6
 """Decimals of a coordinate, in degrees: about a decimetre."""
+
+BLANKS = " \t\r\n"
+"""What does not count around a cell that is not text."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,10 @@ TRUE_WORDS = ("true", "t", "yes", "y", "1")
 FALSE_WORDS = ("false", "f", "no", "n", "0")
 
 _DATE_TOKENS = (
-    ("YYYY", "%Y"), ("YY", "%y"), ("MMM", "%b"), ("MM", "%m"), ("DD", "%d"),
-    ("hh", "%H"), ("mm", "%M"), ("ss", "%S"), ("ffffff", "%f"), ("fff", "%g"), ("AM", "%p"),
+    ("YYYY", "%Y", "[0-9]{4}"), ("YY", "%y", "[0-9]{2}"), ("MMM", "%b", "[A-Za-z]{3}"),
+    ("MM", "%m", "[0-9]{1,2}"), ("DD", "%d", "[0-9]{1,2}"), ("hh", "%H", "[0-9]{1,2}"),
+    ("mm", "%M", "[0-9]{1,2}"), ("ss", "%S", "[0-9]{1,2}"), ("ffffff", "%f", "[0-9]{6}"),
+    ("fff", "%g", "[0-9]{3}"), ("AM", "%p", "[AaPp][Mm]"),
 )  # fmt: skip
 
 
@@ -87,16 +93,46 @@ def strptime_format(words: str) -> str:
     """
     The strptime format for a contract's date format, e.g. %m/%d/%Y for MM/DD/YYYY.
 
-    Hours are 1 to 12 when the format has AM. Raises ValueError when no part of a date is named.
+    Hours are 1 to 12 when the format has AM. Raises ValueError when no year is named, or a letter stands for
+    nothing (T and Z stand for themselves).
     """
-    made, rest = "", words
-    while rest:
-        token = next((pair for pair in _DATE_TOKENS if rest.startswith(pair[0])), None)
-        made += token[1] if token else rest[0].replace("%", "%%")
-        rest = rest[len(token[0]) if token else 1 :]
+    parts = _format_parts(words)
+    letters = "".join(part for part in parts if isinstance(part, str))
+    if any(mark.isalpha() and mark not in "TZ" for mark in letters):
+        raise ValueError(
+            "a date format is made of YYYY YY MM MMM DD hh mm ss fff ffffff AM and the marks between"
+        )
+    made = "".join(part.replace("%", "%%") if isinstance(part, str) else part[1] for part in parts)
     if "%Y" not in made and "%y" not in made:
         raise ValueError("a date format names at least the year: YYYY")
     return made.replace("%H", "%I") if "%p" in made else made
+
+
+def _format_parts(words: str) -> list[str | tuple[str, str, str]]:
+    """The tokens of a date format, and the single characters between them."""
+    parts: list[str | tuple[str, str, str]] = []
+    while words:
+        token = next((one for one in _DATE_TOKENS if words.startswith(one[0])), None)
+        parts.append(token or words[0])
+        words = words[len(token[0]) if token else 1 :]
+    return parts
+
+
+def _format_shape(words: str) -> str:
+    """
+    The regular expression of what a date format allows.
+
+    DuckDB's %Y takes 20 for the year 20 and its %m one digit of a run: a year has four digits here, and
+    numbers that nothing separates have all of theirs.
+    """
+    parts = _format_parts(words)
+    run = any(_is_number(one) and _is_number(two) for one, two in pairwise(parts))
+    shapes = (re.escape(part) if isinstance(part, str) else part[2] for part in parts)
+    return "".join(one.replace("{1,2}", "{2}") if run else one for one in shapes)
+
+
+def _is_number(part: str | tuple[str, str, str]) -> bool:
+    return not isinstance(part, str) and part[2].startswith("[0-9]")
 
 
 def quote_name(name: str) -> str:
@@ -123,17 +159,22 @@ def canonical_sql(kind: Kind, expression: str) -> str:
     return f"CAST({expression} AS VARCHAR)"
 
 
+def trimmed(expression: str) -> str:
+    """SQL for `expression` without the blanks around it."""
+    return f"trim({expression}, {quote_text(BLANKS)})"
+
+
 def _text(kind: Kind, x: str) -> str:
     return x
 
 
 def _code(kind: Kind, x: str) -> str:
-    return f"trim({x})"
+    return trimmed(x)
 
 
 def _integer(kind: Kind, x: str) -> str:
     shape = r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)$"
-    return f"CASE WHEN regexp_matches(trim({x}), '{shape}') THEN TRY_CAST(replace(trim({x}), ',', '') AS BIGINT) END"
+    return f"CASE WHEN regexp_matches({trimmed(x)}, '{shape}') THEN TRY_CAST(replace({trimmed(x)}, ',', '') AS BIGINT) END"
 
 
 def _decimal(x: str, scale: int) -> str:
@@ -149,52 +190,60 @@ def _decimal(x: str, scale: int) -> str:
 
 def _number(kind: Kind, x: str) -> str:
     scientific = r"^[+-]?[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]+$"
-    wide = f"TRY_CAST(trim({x}) AS DOUBLE)"
+    text = trimmed(x)
     return (
-        f"CASE WHEN regexp_matches(trim({x}), '{scientific}')"
-        f" THEN TRY_CAST({wide} AS DECIMAL({NUMBER_DIGITS},{kind.scale}))"
-        f" ELSE {_decimal(f'trim({x})', kind.scale)} END"
+        f"CASE WHEN regexp_matches({text}, '{scientific}') THEN {_scientific(text, kind.scale)}"
+        f" ELSE {_decimal(text, kind.scale)} END"
     )
+
+
+def _scientific(text: str, scale: int) -> str:
+    """Exact or nothing: a cast to a decimal rounds, so the value must be the same with 20 decimals."""
+    made, fine = (f"TRY_CAST({text} AS DECIMAL({kind}))" for kind in (f"{NUMBER_DIGITS},{scale}", "38,20"))
+    lost = f"{made} = 0 AND regexp_matches({text}, '^[+-]?[0.]*[1-9]')"
+    return f"CASE WHEN {made} = {fine} AND NOT ({lost}) THEN {made} END"
 
 
 def _money(kind: Kind, x: str) -> str:
-    bare = (
-        rf"regexp_replace(regexp_replace(trim({x}), '^\((.*)\)$', '-\1'), '^([+-]?)\s*\$\s*([+-]?)', '\1\2')"
-    )
+    bare = rf"regexp_replace(regexp_replace({trimmed(x)}, '^\((.*)\)$', '-\1'), '^([+-]?)\s*\$\s*([+-]?)', '\1\2')"
     return _decimal(bare, kind.scale)
 
 
 def _percent(kind: Kind, x: str) -> str:
-    return _decimal(rf"regexp_replace(trim({x}), '\s*%$', '')", kind.scale)
+    return _decimal(rf"regexp_replace({trimmed(x)}, '\s*%$', '')", kind.scale)
 
 
 def _date(kind: Kind, x: str) -> str:
     if kind.format is None:
         shape = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-        return f"CASE WHEN regexp_matches(trim({x}), '{shape}') THEN TRY_CAST(trim({x}) AS DATE) END"
+        return f"CASE WHEN regexp_matches({trimmed(x)}, '{shape}') THEN TRY_CAST({trimmed(x)} AS DATE) END"
     return f"CAST({_strptime(kind.format, x)} AS DATE)"
 
 
 def _timestamp(kind: Kind, x: str) -> str:
     if kind.format is None:
         shape = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?$"
-        return f"CASE WHEN regexp_matches(trim({x}), '{shape}') THEN TRY_CAST(trim({x}) AS TIMESTAMP) END"
+        return (
+            f"CASE WHEN regexp_matches({trimmed(x)}, '{shape}') THEN TRY_CAST({trimmed(x)} AS TIMESTAMP) END"
+        )
     return _strptime(kind.format, x)
 
 
 def _strptime(words: str, x: str) -> str:
-    return f"try_strptime(trim({x}), {quote_text(strptime_format(words))})"
+    shape, text = quote_text(_format_shape(words)), trimmed(x)
+    return (
+        f"CASE WHEN regexp_full_match({text}, {shape})"
+        f" THEN try_strptime({text}, {quote_text(strptime_format(words))}) END"
+    )
 
 
 def _boolean(kind: Kind, x: str) -> str:
     true, false = (", ".join(f"'{word}'" for word in words) for words in (TRUE_WORDS, FALSE_WORDS))
-    return (
-        f"CASE WHEN lower(trim({x})) IN ({true}) THEN true WHEN lower(trim({x})) IN ({false}) THEN false END"
-    )
+    return f"CASE WHEN lower({trimmed(x)}) IN ({true}) THEN true WHEN lower({trimmed(x)}) IN ({false}) THEN false END"
 
 
 def _url(kind: Kind, x: str) -> str:
-    return rf"CASE WHEN regexp_matches(trim({x}), '^https?://[^\s]+$') THEN trim({x}) END"
+    return rf"CASE WHEN regexp_matches({trimmed(x)}, '^https?://[^\s]+$') THEN {trimmed(x)} END"
 
 
 def _point(kind: Kind, x: str) -> str:
@@ -202,10 +251,10 @@ def _point(kind: Kind, x: str) -> str:
     pair = rf"\(\s*{degree}\s*,\s*{degree}\s*\)\s*$"
     wkt = rf"^POINT\s*\(\s*{degree}\s+{degree}\s*\)$"
     lat, lon = f"regexp_extract({x}, '{pair}', 1)", f"regexp_extract({x}, '{pair}', 2)"
-    east, north = f"regexp_extract(trim({x}), '{wkt}', 1)", f"regexp_extract(trim({x}), '{wkt}', 2)"
+    east, north = f"regexp_extract({trimmed(x)}, '{wkt}', 1)", f"regexp_extract({trimmed(x)}, '{wkt}', 2)"
     return (
         f"CASE WHEN regexp_matches({x}, '{pair}') THEN {_point_text(lon, lat)}"
-        f" WHEN regexp_matches(trim({x}), '{wkt}') THEN {_point_text(east, north)} END"
+        f" WHEN regexp_matches({trimmed(x)}, '{wkt}') THEN {_point_text(east, north)} END"
     )
 
 

@@ -65,8 +65,6 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 def main() -> None:
     """Run the command line; every end has an exit code of the reference's table."""
-    # A needless import of a second in every Jupyter package's start (jupyter-server/jupyter_server#1559).
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None blocks the import
     os.environ.setdefault("RPY2_CFFI_MODE", "ABI")
     try:
         code = cli.main(standalone_mode=False)

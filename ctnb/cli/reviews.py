@@ -44,7 +44,6 @@ def decide(run_id: str, verdict: str, reason: str, conditions: str, standing: bo
     click.echo(
         f"{made.decision.verdict}d by {made.decision.by.name} (established by {made.decision.by.how})."
     )
-    click.echo(
-        f"  until {made.decision.expires[:10]}; four eyes: {made.decision.four_eyes}; decision {made.decision.id}"
-    )
+    click.echo(f"  decision {made.decision.id}, until {made.decision.expires[:10]}")
+    click.echo(f"  four eyes: {made.decision.four_eyes}")
     click.echo(f"  next: {made.next}")
