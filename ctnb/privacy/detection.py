@@ -23,7 +23,9 @@ from ctnb.values import quote_name, quote_text
 _DASH = "[-\u2010-\u2015\u2212]"
 _AREA = r"(?:00[1-9]|0[1-9][0-9]|[1-57-9][0-9]{2}|6[0-57-9][0-9]|66[0-57-9])"
 # area 900-999 is kept: those are ITINs, which the Internal Revenue Service gives to people
-_SSN = rf"(?:^|[^0-9]){_AREA}{_DASH}(?:0[1-9]|[1-9][0-9]){_DASH}[0-9]{{4}}(?:$|[^0-9])"
+_PAIR = "(?:0[1-9]|[1-9][0-9])"
+_FORMS = "|".join(f"{_AREA}{mark}{_PAIR}{mark}[0-9]{{4}}" for mark in (_DASH, " ", "[.]", "_", "/"))
+_SSN = f"(?:^|[^0-9])(?:{_FORMS})(?:$|[^0-9])"
 _SSN_NAMED = (
     r"(?i)\b(?:ssn|soc(?:ial)?\.? ?sec(?:urity)?)\b[^0-9]{0,20}[0-9]{3}[^0-9]?[0-9]{2}[^0-9]?[0-9]{4}\b"
 )
@@ -33,13 +35,13 @@ _PHONE = (
     r"[2-9][0-9]{2}[-. ][0-9]{4}(?:$|[^0-9-])"
 )
 _GIVEN_AREA = r"(?:00[1-9]|0[1-9][0-9]|[1-57-8][0-9]{2}|6[0-57-9][0-9]|66[0-57-9])"
-_GROUP = "(?:0[1-9]|[1-9][0-9])"
 _SERIAL = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
-_VALID_SSN = f"^{_GIVEN_AREA}{_GROUP}{_SERIAL}$"
-_BARE_SSN = rf"(?:^|[^0-9]){_GIVEN_AREA}[ .]?{_GROUP}[ .]?{_SERIAL}(?:$|[^0-9])"
+_VALID_SSN = f"^{_GIVEN_AREA}{_PAIR}{_SERIAL}$"
+_BARE_SSN = rf"(?:^|[^0-9]){_GIVEN_AREA}[ .]?{_PAIR}[ .]?{_SERIAL}(?:$|[^0-9])"
 _BARE_PHONE = r"(?:^|[^0-9])[2-9][0-9]{2}[2-9][0-9]{6}(?:$|[^0-9])"
 _DIALLED = "^[2-9](?:[02-9][0-9]|1[02-9])[2-9](?:[02-9][0-9]|1[02-9])[0-9]{4}$"
 _DIGITS = r"^[A-Za-z]{0,4}[-_ #]?([0-9]{9,20})(?:[-_ ./]?[A-Za-z0-9]{1,4})?$"
+_DIGITS_INSIDE = r"(?:^|[^0-9.,])([0-9]{9,20})(?:$|[^0-9])"
 
 CHANCE_SSN = 0.889
 """Share of random nine-digit numbers that pass the Social Security Administration's rules."""
@@ -277,7 +279,8 @@ def _number_sql(case: Case, places: Mapping[str, int]) -> str:
         for column in case.table.columns
         if column.name in places and column.type in ("integer", "number") and column.role != "measure"
     ]
-    digits = f"regexp_extract(v, {quote_text(_DIGITS)}, 1)"
+    whole, inside = (f"regexp_extract(v, {quote_text(one)}, 1)" for one in (_DIGITS, _DIGITS_INSIDE))
+    digits = f"coalesce(nullif({whole}, ''), {inside})"
     if not padded:
         return digits
     lost = f"c IN ({', '.join(padded)}) AND {_has('^[0-9]{8}$')}"

@@ -166,6 +166,7 @@ NOT_PEOPLE = (
     "way", "place", "pl", "plaza", "park", "square", "terrace", "circle", "highway", "hwy", "route", "bridge",
     "house", "home", "hotel", "motel", "inn", "store", "shop", "market", "restaurant", "farm", "farms", "club",
     "and", "of", "the", "at", "in", "for", "county", "city", "town", "lake", "river", "beach", "hall", "building",
-    "foundation", "trust", "bank", "partners", "solutions", "enterprises", "construction", "residence",
+    "foundation", "trust", "bank", "partners", "solutions", "enterprises", "construction", "residence", "elementary",
+    "magnet", "middle", "high", "brothers", "sons", "auto", "motors", "realty", "title", "fund", "memorial",
 )  # fmt: skip
 """Words that make a cell something other than one person's name."""
