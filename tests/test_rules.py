@@ -271,3 +271,43 @@ def test_results_are_converted_where_nothing_is_lost(tmp_path: Path) -> None:
     assert [row[0] for row in rows_of(made)] == ["2022", "1.5", None, "3", "4"]
     assert [row[1] for row in rows_of(made)] == [1, 2, 3, 4, 1000]
     assert made.table.sql("SELECT CAST(rate AS VARCHAR) AS r FROM data")["r"].tolist()[:2] == ["0.1", "0.2"]
+
+
+@pytest.mark.parametrize(
+    "constraints,words",
+    [
+        ({"required": True}, r"town \(required: 1 rows\)"),
+        ({"unique": True}, r"town \(unique: 2 rows\)"),
+        ({"values": ["Mary Roe"]}, r"town \(values: 2 rows\)"),
+        ({"pattern": "M.*"}, r"town \(pattern: 2 rows\)"),
+        ({"max_length": 7}, r"town \(max_length: 2 rows\)"),
+    ],
+)
+def test_a_result_that_breaks_a_constraint_is_refused_with_counts(
+    tmp_path: Path, constraints: dict[str, Any], words: str
+) -> None:
+    """A column that comes out keeps what the contract says of it; empty cells break only required."""
+    columns = [{"name": "town", "type": "text", "constraints": constraints}]
+    frame = pd.DataFrame({"town": ["Mary Roe", "Mary Roe", "Derby", "Essex", None]})
+    if "unique" not in constraints:
+        frame["town"] = ["Mary Roe", "Mary Sue", "Derby", "Essex", None]
+    if "values" in constraints:
+        frame["town"] = ["Mary Roe", "Mary Roe", "Derby", "Essex", None]
+    with pytest.raises(TransformInvalid, match=words) as refused:
+        finish(frame, table_of(tmp_path), dataset_of(tmp_path, {"columns": columns}), tmp_path)
+    assert "Mary" not in str(refused.value)
+
+
+def test_numbers_outside_their_bounds_are_refused(tmp_path: Path) -> None:
+    """Minimum and maximum hold after the transform too."""
+    limits = {"minimum": 1, "maximum": 5}
+    columns = [*COLUMNS[:1], COLUMNS[1] | {"constraints": limits}, COLUMNS[2]]
+    table = table_of(tmp_path)
+    with pytest.raises(TransformInvalid, match=r"deaths \(minimum: 1 rows\), deaths \(maximum: 1 rows\)"):
+        finish(table.df(), table, dataset_of(tmp_path, {"columns": columns}), tmp_path)
+
+
+def test_a_condition_cannot_reach_the_variables_of_this_program(tmp_path: Path) -> None:
+    """DuckDB would look up unknown names among Python's variables if it were let."""
+    with pytest.raises(ContractInvalid, match="CatalogException"):
+        ruled(tmp_path, {"keep": "deaths IN (SELECT 1 FROM stage)", "name": "frame"})

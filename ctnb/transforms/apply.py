@@ -11,7 +11,7 @@ from ctnb import digests
 from ctnb.datasets import Column, Contract, Dataset
 from ctnb.errors import AccountOpen, TransformInvalid
 from ctnb.tables import Table, connect, load, lock, write
-from ctnb.transforms.conform import check_names, conformed_sql
+from ctnb.transforms.conform import check_constraints, check_names, conformed_sql
 from ctnb.transforms.rules import STANDS_FOR, Ruled, ruled
 from ctnb.values import quote_name
 
@@ -136,6 +136,8 @@ def _finished(
         query = conformed_sql(connection, "given", contract.published_columns)
         connection.execute(f'CREATE TABLE result AS SELECT *, {stands_for} AS "{STANDS_FOR}" FROM ({query})')
         connection.execute("DROP TABLE given")
+        if made.how != "none":  # the reader has looked at the table already
+            check_constraints(connection, "result", contract.published_columns)
         whole = _number(connection, f'SELECT sum("{STANDS_FOR}") FROM result')
         after = ruled(
             connection, "result", contract.published_columns, contract.transform.rules, contract.key
@@ -152,6 +154,8 @@ def _finished(
 
 def _bring(connection: duckdb.DuckDBPyConnection, result: pa.Table | Table, contract: Contract) -> None:
     """Bring the result in as the table `given`, then close the connection's doors."""
+    # A name that is no table must not be looked up among the variables of this program.
+    connection.execute("SET python_enable_replacements=false")
     if isinstance(result, Table):
         load(connection, result, "given")
     else:
