@@ -73,6 +73,27 @@ def test_one_dashed_number_in_a_long_text_is_found(tmp_path: Path) -> None:
     assert (finding.severity, finding.count, finding.of) == ("block", 1, 1000)
 
 
+@pytest.mark.parametrize(
+    "text", ["123 45 6789", "123.45.6789", "123-45-6789-01", "A123-45-6789", "ssn: 123456789"]
+)
+def test_other_ways_of_writing_it_are_found(tmp_path: Path, text: str) -> None:
+    """Blanks, points, suffixes, or its name in front."""
+    assert hits(tmp_path, ["none"] * 99 + [text]) == {"ssn-content"}
+
+
+def test_plain_numbers_inside_sentences_are_found(tmp_path: Path) -> None:
+    """Judged by the column, like numbers that stand alone."""
+    dice = random.Random(12)
+    assert hits(tmp_path, [f"client {an_ssn(dice)} called" for _ in range(100)]) == {"ssn-content"}
+
+
+def test_long_fractions_and_coordinates_are_not_numbers_of_people(tmp_path: Path) -> None:
+    """Digits behind a point."""
+    dice = random.Random(13)
+    values = [f"(41.{an_ssn(dice)}, -72.{an_ssn(dice)})" for _ in range(100)]
+    assert hits(tmp_path, values) == set()
+
+
 def test_a_finding_never_quotes_what_it_found(tmp_path: Path) -> None:
     """No planted value is anywhere in the review's JSON."""
     planted = ["123-45-6789", "jane.roe@example.org", "(860) 555-0142", "Roberta Martinez"]

@@ -19,13 +19,28 @@ from ctnb.datasets import Unit
 from ctnb.digests import canonical_json, of_bytes
 from ctnb.errors import RecordBroken
 from ctnb.privacy import cells, detection, headers, risk
-from ctnb.privacy.findings import RULES, WORST_FIRST, Answer, Asked, Case, Finding, counted, listed
-from ctnb.settings import Policy
+from ctnb.privacy.findings import (
+    RULES,
+    WORST_FIRST,
+    Answer,
+    Asked,
+    Case,
+    Finding,
+    counted,
+    listed,
+    severity_of,
+)
+from ctnb.settings import Policy, Severity
 from ctnb.tables import Table, opened
 
 State = Literal["blocked", "waiting", "clear"]
 FORMAT = 1
 _THREADS = 4
+_VERBS: Mapping[Severity, tuple[str, str]] = {
+    "block": ("blocks", "block"),
+    "wait": ("waits for a decision", "wait for a decision"),
+    "note": ("is noted", "are noted"),
+}
 
 
 @dataclass(frozen=True)
@@ -133,36 +148,25 @@ def headline(review: Review) -> tuple[str, str, str]:
 
 
 def _tally(review: Review) -> str:
-    words = {"block": "blocks", "wait": "waits for a decision", "note": "is noted"}
-    plural = {"block": "block", "wait": "wait for a decision", "note": "are noted"}
+    """How many findings there are of each severity, in words."""
     parts: list[str] = []
-    for severity in WORST_FIRST:
+    for severity, (one, more) in _VERBS.items():
         number = sum(finding.severity == severity for finding in review.findings)
         if number:
-            parts.append(
-                f"{counted(number, 'finding')} {(words if number == 1 else plural)[severity]}"
-                if not parts
-                else f"{number} {(words if number == 1 else plural)[severity]}"
-            )
+            subject = f"{number:,}" if parts else counted(number, "finding")
+            parts.append(f"{subject} {one if number == 1 else more}")
     return ", ".join(parts) or "no findings"
 
 
 def _ask_policy(case: Case) -> Answer:
     told = case.policy.severities
     unknown = [rule for rule in told if rule not in RULES]
-    milder = [
-        rule
-        for rule, severity in told.items()
-        if rule in RULES
-        and RULES[rule].fixed
-        and WORST_FIRST.index(severity) > WORST_FIRST.index(RULES[rule].severity)
-    ]
+    milder = [one for one in told if one in RULES and severity_of(RULES[one], case.policy) != told[one]]
     if not unknown and not milder:
         return Answer(examined=len(told))
     text = (
-        f"The policy changes {counted(len(told), 'severity')[:-1]}"
-        f"{'y' if len(told) == 1 else 'ies'}: {len(unknown)} of a rule that does not exist, "
-        f"{len(milder)} milder than a fixed rule allows."
+        f"Of {counted(len(told), 'changed rule')} of the policy, {len(unknown)} do not exist and "
+        f"{len(milder)} would be milder than a fixed rule allows."
     )
     return Answer((case.finding("policy-unfit", (), len(unknown) + len(milder), len(told), text),), len(told))
 
