@@ -107,7 +107,7 @@ def connect(work: Path | None = None, *, threads: int = 1) -> Iterator[duckdb.Du
     try:
         connection.execute(f"SET threads={int(threads)}")
         connection.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
-        connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+        connection.execute("SET TimeZone='UTC'")
         spill = str(work / "spill") if work else ""
         connection.execute(f"SET temp_directory={quote_text(spill)}")
         yield connection
