@@ -311,3 +311,16 @@ def test_a_condition_cannot_reach_the_variables_of_this_program(tmp_path: Path) 
     """DuckDB would look up unknown names among Python's variables if it were let."""
     with pytest.raises(ContractInvalid, match="CatalogException"):
         ruled(tmp_path, {"keep": "deaths IN (SELECT 1 FROM stage)", "name": "frame"})
+
+
+def test_identifiers_to_delete_go_through_without_the_transform(tmp_path: Path) -> None:
+    """A file to delete has the key alone; neither script, rules nor count apply to it."""
+    (tmp_path / "transform.sql").write_text("SELECT 1")
+    keys = {"rules": [{"suppress": "n"}]} | COUNTED
+    dataset = dataset_of(tmp_path, keys, key=["town"], portal={"mode": "delete"}, unit="person")
+    with connect() as connection:
+        table = write(
+            connection, "SELECT 'a' AS town", dataset.contract.read_columns, tmp_path / "read.parquet"
+        )
+    made = transform(table, dataset, tmp_path)
+    assert (made.table.digest, made.how, made.accounted, made.counted) == (table.digest, "none", True, None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctnb import digests
-from ctnb.datasets import Column, Contract, Dataset
+from ctnb.datasets import Column, Contract, Dataset, Transform
 from ctnb.errors import AccountOpen, TransformInvalid
 from ctnb.tables import Table, connect, load, lock, write
 from ctnb.transforms.conform import check_constraints, check_names, conformed_sql
@@ -57,6 +57,7 @@ def transform(table: Table, dataset: Dataset, folder: Path) -> Transformed:
     script fails, TransformInvalid when its result does not fit the contract, AccountOpen when the rows do not
     add up, ContractInvalid when a rule cannot be applied.
     """
+    dataset = _asked(dataset)
     script = dataset.script
     if script is None:
         return _finished(table, table, dataset, folder, _Made("none", None, ()))
@@ -81,7 +82,7 @@ def finish(
 
     Raises as `transform` does.
     """
-    return _finished(_as_arrow(frame_or_table), table_in, dataset, folder, _Made(how, None, ()))
+    return _finished(_as_arrow(frame_or_table), table_in, _asked(dataset), folder, _Made(how, None, ()))
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,15 @@ class _Made:
     how: str
     script_digest: str | None
     messages: tuple[str, ...]
+
+
+def _asked(dataset: Dataset) -> Dataset:
+    """`dataset` itself; for a file of identifiers to delete, the key alone, without a transform."""
+    contract = dataset.contract
+    if not contract.deletes:
+        return dataset
+    alone = {"columns": contract.read_columns, "transform": Transform(use="none")}
+    return replace(dataset, contract=contract.model_copy(update=alone))
 
 
 def _played(script: Path, table: Table, dataset: Dataset, folder: Path) -> Transformed:
