@@ -8,11 +8,12 @@ transform changes the shape, which columns come out.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from ctnb import documents
 from ctnb.digests import of_bytes
@@ -32,6 +33,9 @@ Role = Literal["identifier", "quasi", "sensitive", "free_text", "measure", "plai
 Unit = Literal["person", "group", "other"]
 Mode = Literal["replace", "append", "upsert", "delete"]
 
+NUMERIC = frozenset(["integer", "number", "money", "percent"])
+TEXTUAL = frozenset(["text", "code", "url"])
+
 
 class Constraints(documents.Form):
     """What a value of a column must satisfy; a row that does not is set aside as a reject."""
@@ -39,8 +43,8 @@ class Constraints(documents.Form):
     required: bool = Field(False, description="An empty cell is a reject.")
     unique: bool = Field(False, description="A value that stands twice is a reject, every row of it.")
     values: tuple[str, ...] | None = Field(None, description="The allowed values, as canonical text.")
-    minimum: float | None = Field(None, description="The smallest allowed number.")
-    maximum: float | None = Field(None, description="The largest allowed number.")
+    minimum: float | None = Field(None, description="The smallest allowed number.", allow_inf_nan=False)
+    maximum: float | None = Field(None, description="The largest allowed number.", allow_inf_nan=False)
     pattern: str | None = Field(
         None, description="A regular expression (RE2) that the whole text must match."
     )
@@ -49,10 +53,8 @@ class Constraints(documents.Form):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error:
-            raise ValueError("not a regular expression") from None
+        if pattern is not None and not _is_re2(pattern):
+            raise ValueError("not a regular expression that RE2 knows; it has no look-around and no \\1")
         return pattern
 
 
@@ -103,7 +105,15 @@ class Column(documents.Form):
             if self.type not in ("date", "timestamp"):
                 raise ValueError(f"type {self.type} has no format")
             strptime_format(self.format)
+        self._check_limits()
         return self
+
+    def _check_limits(self) -> None:
+        limits, numeric = self.constraints, self.type in NUMERIC
+        if not numeric and (limits.minimum is not None or limits.maximum is not None):
+            raise ValueError(f"type {self.type} has no minimum and no maximum")
+        if limits.max_length is not None and self.type not in TEXTUAL:
+            raise ValueError(f"type {self.type} has no max_length")
 
     @property
     def kind(self) -> Kind:
@@ -157,7 +167,23 @@ class Drop(documents.Form):
     drop: tuple[str, ...] = Field(description="Columns that do not go on.", min_length=1)
 
 
+def _rule_word(rule: Any) -> str | None:
+    """Which rule a mapping is, by the key that names it, so that an error speaks of that rule alone."""
+    if isinstance(rule, documents.Form):
+        return type(rule).__name__.lower()
+    keys = rule if isinstance(rule, Mapping) else ()
+    return next((word for word in ("suppress", "keep", "drop") if word in keys), None)
+
+
 Rule = Suppress | Keep | Drop
+AnyRule = Annotated[
+    Annotated[Suppress, Tag("suppress")] | Annotated[Keep, Tag("keep")] | Annotated[Drop, Tag("drop")],
+    Discriminator(
+        _rule_word,
+        custom_error_type="rule",
+        custom_error_message="a rule is one of suppress:, keep: and drop:",
+    ),
+]
 
 
 class Transform(documents.Form):
@@ -174,7 +200,7 @@ class Transform(documents.Form):
     unaccounted: str | None = Field(
         None, description="Why the rows cannot be accounted for; shown in the record."
     )
-    rules: tuple[Rule, ...] = Field((), description="Rules applied after the script, in order.")
+    rules: tuple[AnyRule, ...] = Field((), description="Rules applied after the script, in order.")
 
 
 class Rejects(documents.Form):
@@ -240,6 +266,8 @@ class Contract(documents.Form):
         for name in (*self.key, *filter(None, [self.transform.count])):
             if name not in out:
                 raise ValueError(f"'{name}' is not one of the columns that come out")
+        if self.portal.mode in ("upsert", "delete") and not self.key:
+            raise ValueError(f"portal mode {self.portal.mode} needs a key: the column that identifies a row")
         return self
 
     @property
@@ -347,6 +375,17 @@ def schema() -> dict[str, Any]:
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "dataset.yml"
     return made
+
+
+def _is_re2(pattern: str) -> bool:
+    """Whether DuckDB, whose expressions are RE2's, can use `pattern`."""
+    import duckdb
+
+    try:
+        duckdb.connect().execute("SELECT regexp_full_match('', ?)", [pattern])
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _first_double(names: list[str]) -> str | None:

@@ -11,11 +11,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ctnb.errors import CtnbError, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_DOUBLE = "a key stands twice in the same mapping"
+"""ruamel's own words quote the values of both."""
+_YAML_HINT = "Look at that line and the one before: indentation, colons and quotation marks."
 
 
 class Form(BaseModel):
@@ -34,7 +39,12 @@ def read(path: Path, error: type[CtnbError]) -> Any:
         raise error(f"{path.name} is not UTF-8 text.", hint="Save it as UTF-8.") from None
     except MarkedYAMLError as trouble:
         line = trouble.problem_mark.line + 1 if trouble.problem_mark else 1
-        raise error(f"{path.name}, line {line}: not valid YAML: {trouble.problem}.") from None
+        problem = _DOUBLE if isinstance(trouble, DuplicateKeyError) else trouble.problem
+        raise error(f"{path.name}, line {line}: not valid YAML: {problem}.", hint=_YAML_HINT) from None
+    except YAMLError:
+        raise error(
+            f"{path.name} holds a character that YAML does not allow.", hint="Save it as plain UTF-8 text."
+        ) from None
     if not isinstance(loaded, Mapping):
         raise error(f"{path.name} must be a mapping of keys to values.", hint="Start with: format: 1")
     return loaded
@@ -63,7 +73,9 @@ def edit(path: Path, changes: Mapping[tuple[str, ...], Any], error: type[CtnbErr
     for keys, value in changes.items():
         place = document
         for key in keys[:-1]:
-            place = place.setdefault(key, {})
+            if place.get(key) is None:
+                place[key] = {}
+            place = place[key]
         place[keys[-1]] = value
     stream = io.StringIO()
     _yaml().dump(document, stream)
@@ -110,15 +122,35 @@ def _plain(data: Any) -> Any:
 
 def _explain(model: type[BaseModel], data: Any, problem: Any) -> str:
     place = problem["loc"]
-    where = ".".join(str(part) for part in place) or "the file"
+    where = ".".join(str(part) for part in place)
     line = _line(data, place)
     where = f"line {line}, {where}" if line else where
+    if not where:
+        return _words(problem)
     if problem["type"] == "extra_forbidden":
         near = suggest(str(place[-1]), _known_keys(model, place[:-1]))
         return f"{where}: unknown key" + (f", did you mean '{near[0]}'?" if near else "")
     if problem["type"] == "missing":
         return f"{where}: missing"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"{where}: {_words(problem)}"
+
+
+_EXPECTED = {
+    "string_type": "expected text; put it in quotation marks if it looks like a number or a date",
+    "tuple_type": "expected a list, e.g. [a, b]",
+    "dict_type": "expected a mapping of keys to values",
+    "model_type": "expected a mapping of keys to values",
+    "model_attributes_type": "expected a mapping of keys to values",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+}
+"""Pydantic's words for these speak of Python."""
+
+
+def _words(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    changed = problem["type"] not in ("value_error", "rule")
+    return _EXPECTED.get(problem["type"], f"expected {message}" if changed else message)
 
 
 def _line(data: Any, place: Iterable[Any]) -> int | None:
@@ -135,17 +167,16 @@ def _line(data: Any, place: Iterable[Any]) -> int | None:
 
 
 def _known_keys(model: type[BaseModel], place: Iterable[Any]) -> list[str]:
-    """The keys that the part of `model` at `place` knows."""
-    found: type[BaseModel] = model
+    """The keys that the part of `model` at `place` knows; a part of `place` may be the word of a union's member."""
+    found = [model]
     for part in place:
-        field = found.model_fields.get(str(part))
-        inner = _model_in(field.annotation) if field else None
-        found = inner or found
-    return [field.alias or name for name, field in found.model_fields.items()]
+        fields = [one.model_fields[str(part)] for one in found if str(part) in one.model_fields]
+        named = [one for one in found if one.__name__.lower() == part]
+        found = [inner for field in fields for inner in _models_in(field.annotation)] or named or found
+    return [field.alias or name for one in found for name, field in one.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    arguments = getattr(annotation, "__args__", ())
-    return next((model for model in map(_model_in, arguments) if model), None)
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

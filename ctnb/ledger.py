@@ -70,7 +70,8 @@ def entries(path: Path) -> Iterator[Entry]:
     """
     Every line of the ledger at `path`, checked: form, number, chain and hash.
 
-    A torn last line is passed over. Raises RecordBroken naming the first line that does not verify.
+    A torn last line is passed over: the start of a line, whose end was never written. Raises RecordBroken
+    naming the first line that does not verify.
     """
     prev, seq = FIRST, 0
     for number, raw in enumerate(_whole_lines(path), 1):
@@ -87,9 +88,10 @@ def _checked(path: Path, number: int, raw: bytes) -> Entry:
     try:
         line = json.loads(raw)
         entry = _entry(line)
+        fits = _hash(line) == entry.hash and canonical_json(line) == raw
     except (ValueError, KeyError, TypeError):
         raise _broken(path, number, "it is not a line of a ledger") from None
-    if _hash(line) != entry.hash or canonical_json(line) != raw:
+    if not fits:
         raise _broken(path, number, "its hash does not fit what it says")
     return entry
 
@@ -106,9 +108,26 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
     if not path.exists():
         return
     with path.open("rb") as stream:
-        for raw in stream:
+        for number, raw in enumerate(stream, 1):
             if raw.endswith(b"\n"):
                 yield raw[:-1]
+            else:
+                _check_torn(path, number, raw)
+
+
+def _check_torn(path: Path, number: int, raw: bytes) -> None:
+    """
+    Raise RecordBroken when `raw`, which has no line feed, is more than the start of a line.
+
+    A whole line with something else where its line feed was has been changed: a killed process cannot leave it.
+    """
+    try:
+        text = raw.decode("utf-8", "replace")
+        changed = json.JSONDecoder().raw_decode(text)[1] < len(text)
+    except ValueError:
+        changed = not raw.startswith(b"{")
+    if changed:
+        raise _broken(path, number, "something else stands where the line ended")
 
 
 def _cut_torn_end(path: Path) -> None:
@@ -119,7 +138,9 @@ def _cut_torn_end(path: Path) -> None:
         if content == b"\n":
             return
         stream.seek(0)
-        whole = stream.read().rfind(b"\n") + 1
+        content = stream.read()
+        whole = content.rfind(b"\n") + 1
+        _check_torn(path, 0, content[whole:])
         stream.truncate(whole)
 
 

@@ -20,7 +20,7 @@ from ctnb.errors import AccountOpen, SourceInvalid, TooManyRejects
 from ctnb.snapshots import Snapshot
 from ctnb.sources import delimited
 from ctnb.tables import Table
-from ctnb.values import parse_sql, quote_name, quote_text, shape
+from ctnb.values import canonical_sql, parse_sql, quote_name, quote_text, shape
 
 if TYPE_CHECKING:
     import duckdb
@@ -194,14 +194,17 @@ def _tests(column: Column) -> list[tuple[str, str]]:
         found.append(("required", f"{text} IS NULL"))
     if limits.values is not None:
         allowed = ", ".join(quote_text(word) for word in limits.values) or "NULL"
-        found.append(("values", f"CAST({value} AS VARCHAR) NOT IN ({allowed})"))
+        found.append(("values", f"{canonical_sql(column.kind, value)} NOT IN ({allowed})"))
     if limits.minimum is not None:
         found.append(("minimum", f"{value} < {limits.minimum!r}"))
     if limits.maximum is not None:
         found.append(("maximum", f"{value} > {limits.maximum!r}"))
     if limits.pattern is not None:
         found.append(
-            ("pattern", f"NOT regexp_full_match(CAST({value} AS VARCHAR), {quote_text(limits.pattern)})")
+            (
+                "pattern",
+                f"NOT regexp_full_match({canonical_sql(column.kind, value)}, {quote_text(limits.pattern)})",
+            )
         )
     if limits.max_length is not None:
         found.append(("max_length", f"length({value}) > {limits.max_length}"))

@@ -57,7 +57,9 @@ def take(source: Path, folder: Path, *, told: bool = False) -> Snapshot:
     Raises SourceInvalid when it is empty, cannot be read, or changes while it is copied.
     """
     target = folder / f"snapshot{source.suffix.lower()}"
-    target.unlink(missing_ok=True)
+    if target.exists():
+        target.chmod(0o600)  # Windows does not delete what is read-only
+        target.unlink()
     try:
         before = source.stat()
         digest, size = _copy(source, target.with_suffix(".part"))

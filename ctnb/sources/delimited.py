@@ -106,10 +106,8 @@ def _load_by_record(
 def _fitting(
     source: Delimited, width: int, misfits: list[Misfit], size: int = 20_000
 ) -> Iterator[list[tuple[int, list[str]]]]:
-    records = _records(source.path, source.delimiter)
-    next(records)
     batch: list[tuple[int, list[str]]] = []
-    for row, cells in enumerate((cells for cells in records if cells), 1):
+    for row, cells in enumerate(_bodies(source, width), 1):
         if len(cells) != width:
             rule = "too few cells" if len(cells) < width else "too many cells"
             misfits.append(Misfit(row, rule, tuple(cells)))
@@ -120,6 +118,21 @@ def _fitting(
             batch = []
     if batch:
         yield batch
+
+
+def _bodies(source: Delimited, width: int) -> Iterator[list[str]]:
+    """
+    The records behind the header, as DuckDB's strict reading takes them.
+
+    A blank line is a record only where there is one column, and empty cells beyond the header do not count.
+    """
+    records = _records(source.path, source.delimiter)
+    next(records)
+    for cells in records:
+        while len(cells) > width and not cells[-1]:
+            cells.pop()
+        if cells or width == 1:
+            yield cells or [""]
 
 
 def _records(path: Path, delimiter: str) -> Iterator[list[str]]:
@@ -156,30 +169,30 @@ def _encoding(path: Path, wanted: str) -> str:
         start = stream.read(4)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceInvalid("The source is UTF-16 text.", hint="Export it as UTF-8.")
-    if wanted == "cp1252":
-        return "cp1252"
     fits = _is_utf8(path)
     if wanted == "utf-8" and not fits:
         raise SourceInvalid(
             "The source is not UTF-8, as dataset.yml says.", hint="Set source: encoding: auto."
         )
-    return "utf-8" if fits else "cp1252"
+    return "utf-8" if fits and wanted != "cp1252" else "cp1252"
 
 
 def _is_utf8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    """Whether all of the file is UTF-8. Raises SourceInvalid when it holds zero bytes."""
+    decoder, fits = codecs.getincrementaldecoder("utf-8")(), True
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             if b"\0" in chunk:
                 raise SourceInvalid(
                     "The source holds zero bytes: it is not text.", hint="Export it as CSV in UTF-8."
                 )
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError:
-                return False
+            fits = fits and _decodes(decoder, chunk)
+    return fits and _decodes(decoder, b"", final=True)
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
     try:
-        decoder.decode(b"", final=True)
+        decoder.decode(chunk, final)
     except UnicodeDecodeError:
         return False
     return True
