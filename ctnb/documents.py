@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -148,9 +149,11 @@ _EXPECTED = {
 
 
 def _words(problem: Any) -> str:
-    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    changed = problem["type"] not in ("value_error", "rule")
-    return _EXPECTED.get(problem["type"], f"expected {message}" if changed else message)
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] in ("value_error", "rule"):
+        return message
+    plain = re.sub(r"^(Input should be|(String|Tuple) should have) | after validation.*", "", message)
+    return _EXPECTED.get(problem["type"], f"expected {plain}")
 
 
 def _line(data: Any, place: Iterable[Any]) -> int | None:
