@@ -59,7 +59,9 @@ class Table:
         table = pq.read_table(self.path)
         for place, column in enumerate(self.columns):
             if TYPES[column.type].pandas == "double[pyarrow]":
-                table = table.set_column(place, column.name, table.column(place).cast(pa.float64()))
+                # through text: Arrow's own cast of decimals gives 0.09999999999999999 for 0.1
+                doubles = table.column(place).cast(pa.string()).cast(pa.float64())
+                table = table.set_column(place, column.name, doubles)
         return table.replace_schema_metadata(None)
 
     def sql(self, query: str) -> pd.DataFrame:
