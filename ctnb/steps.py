@@ -154,7 +154,7 @@ def transform(given: Table | pd.DataFrame, ds: Dataset) -> Table:
     if isinstance(given, Table):
         done_so_far = apply.transform(given, ds, at.folder(ds.slug))
     else:
-        done_so_far = apply.finish(given, table(ds), ds, at.folder(ds.slug))
+        done_so_far = apply.finish(given, _read_table(at, ds), ds, at.folder(ds.slug))
     at.transformed[done_so_far.table.digest] = done_so_far
     return done_so_far.table
 
@@ -236,6 +236,13 @@ def _result(at: Desk, thing: Any) -> dict[str, Any]:
         if thing.digest in at.transformed:
             made["transform"] = _transform_facts(at.transformed[thing.digest])
     return made
+
+
+def _read_table(at: Desk, ds: Dataset) -> Table:
+    """The table that a DataFrame was made from: the step's input, or the draft that was read."""
+    if at.step:
+        return table(ds)
+    return tables.open_table(at.folder(ds.slug) / "read.parquet")
 
 
 def _reading_facts(reading: Reading) -> dict[str, Any]:
