@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from ctnb.errors import PortalFailed
 
@@ -168,7 +168,7 @@ class Socrata:
     ) -> requests.Response | None:
         retrying = Retrying(
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.2, max=5),
+            wait=wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.2),
             retry=retry_if_exception(lambda error: isinstance(error, _Again)),
             reraise=True,
         )
