@@ -177,7 +177,10 @@ def one_step(at: Supervisor, step: str, notebook: Any, given: Mapping[str, Any])
     if step == "publish" and not at.dry_run and _not_cleared(at):
         return notebook
     digest = templates.digest(json.loads(nbformat.writes(notebook)))
-    return perform(at, step, notebook, origin="path", digest=digest, given=given)
+    made = perform(at, step, notebook, origin="path", digest=digest, given=given)
+    if step == "privacy_review" and at.failure is None:
+        _not_cleared(at)  # a schedule's next call must not begin: this one says so by its exit code
+    return made
 
 
 def finish(at: Supervisor) -> RunRecord:
