@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ctnb import digests
 from ctnb.datasets import Column
-from ctnb.errors import RecordBroken, TransformInvalid
+from ctnb.errors import RecordBroken
 from ctnb.values import TYPES, Kind, parquet_type, quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Table:
 
     def column(self, name: str) -> Column:
         """The contract of column `name`. Raises KeyError."""
-        return next(column for column in self.columns if column.name == name)
+        return {column.name: column for column in self.columns}[name]
 
     def _repr_html_(self) -> str:
         return f"<p>Table of {self.rows:,} rows and {len(self.columns)} columns</p>"
@@ -190,77 +190,6 @@ def suppressed_flag(column: Column) -> Column:
     )  # fmt: skip
 
 
-def from_pandas(frame: pd.DataFrame, columns: Sequence[Column], path: Path) -> Table:
-    """
-    Write `frame` to the Parquet file `path` under the contract `columns`.
-
-    Numbers are rounded to the contract's scale. Raises TransformInvalid when columns are missing or too
-    many, or a column's values do not fit its type; no value is quoted.
-    """
-    import pyarrow as pa
-
-    _check_names(list(map(str, frame.columns)), columns)
-    with connect() as connection:
-        arrow = pa.table({column.name: _arrow(frame[column.name], column) for column in columns})
-        connection.register("given", arrow)
-        return write(connection, "SELECT * FROM given", columns, path)
-
-
-def _check_names(names: list[str], columns: Sequence[Column]) -> None:
-    wanted = [column.name for column in columns]
-    missing = [name for name in wanted if name not in names]
-    extra = [place for place, name in enumerate(names, 1) if name not in wanted]
-    if missing or extra or len(names) != len(wanted):
-        parts = [f"missing: {', '.join(missing)}"] if missing else []
-        parts += [f"not in the contract: columns {', '.join(map(str, extra))}"] if extra else []
-        raise TransformInvalid(
-            f"The transform's columns are not the contract's: {'; '.join(parts) or 'a name stands twice'}.",
-            hint="Name the columns that come out under transform: columns: in dataset.yml.",
-        )
-
-
-def _arrow(values: pd.Series, column: Column) -> Any:
-    """`values` as an Arrow array of the type of `column`; the error names the column alone."""
-    import pyarrow as pa
-
-    target = _arrow_type(column)
-    try:
-        array = pa.Array.from_pandas(values)
-        if isinstance(array, pa.ChunkedArray):
-            array = array.combine_chunks()
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        fits = _rounded(array, column) if pa.types.is_decimal(target) else array.cast(target)
-    except (pa.ArrowException, TypeError, ValueError):
-        fits = None
-    if fits is None:
-        raise TransformInvalid(
-            f"Column {column.name} of the transform's result does not fit type {column.type}.",
-            hint="Convert it in the transform, or correct its type in dataset.yml.",
-        )
-    return fits
-
-
-def _rounded(array: Any, column: Column) -> Any:
-    """A numeric Arrow `array` at the scale of `column`."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_floating(array.type):
-        array = pc.if_else(pc.is_nan(array), None, pc.round(array, column.kind.scale))
-    return array.cast(pa.decimal128(18, column.kind.scale), safe=False)
-
-
-def _arrow_type(column: Column) -> Any:
-    import pyarrow as pa
-
-    return {
-        "integer": pa.int64(), "date": pa.date32(), "timestamp": pa.timestamp("us"), "boolean": pa.bool_(),
-        "number": pa.decimal128(18, column.kind.scale), "percent": pa.decimal128(18, column.kind.scale),
-        "money": pa.decimal128(18, 2),
-    }.get(column.type, pa.string())  # fmt: skip
-
-
 def _measured(connection: duckdb.DuckDBPyConnection, path: Path, columns: tuple[Column, ...]) -> Table:
     relation = f"read_parquet({quote_text(str(path))})"
     counted = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
@@ -270,9 +199,13 @@ def _measured(connection: duckdb.DuckDBPyConnection, path: Path, columns: tuple[
 
 def open_columns(path: Path) -> tuple[Column, ...]:
     """The contract columns that the Parquet file `path` says it holds. Raises RecordBroken when it is not ctnb's."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    stored = (pq.read_metadata(path).metadata or {}).get(b"ctnb")
+    try:
+        stored = (pq.read_metadata(path).metadata or {}).get(b"ctnb")
+    except pa.ArrowInvalid:  # not Parquet at all
+        stored = None
     if stored is None:
         raise RecordBroken(f"{path.name} was not written by ctnb.", hint="Run the dataset again.")
     return tuple(Column.model_validate(one) for one in json.loads(stored))
