@@ -68,13 +68,16 @@ def take(source: Path, folder: Path, *, told: bool = False) -> Snapshot:
         raise SourceInvalid(
             f"The source {source.name} may not be read.", hint="Ask for read access."
         ) from None
+    part = target.with_suffix(".part")
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        part.unlink()
         raise SourceInvalid(
             f"The source {source.name} changed while it was read.", hint="Try again when it is complete."
         )
     if size == 0:
+        part.unlink()
         raise SourceInvalid(f"The source {source.name} is empty.", hint="Check the export that wrote it.")
-    target.with_suffix(".part").replace(target)
+    part.replace(target)
     target.chmod(0o400)
     return Snapshot(target, source.name, size, digest, told)
 
