@@ -12,16 +12,26 @@ from ctnb.reports.facts import (
     ColumnFacts,
     DecisionFacts,
     Digest,
-    FindingFacts,
     ReleaseFacts,
     ReportFacts,
-    RuleFacts,
     StepFacts,
 )
+from ctnb.reports.findings import findings
 from ctnb.reports.markup import Html, badge, h, joined, number
-from ctnb.reports.tables import Heading, bytes_text, code, duration, facts, folded, moment, share, table
+from ctnb.reports.tables import (
+    Heading,
+    bytes_text,
+    code,
+    counted,
+    duration,
+    facts,
+    folded,
+    moment,
+    names,
+    share,
+    table,
+)
 
-SEVERITIES = {"block": ("bad", "blocks"), "wait": ("warn", "needs a decision"), "note": ("plain", "note")}
 STEP_TONES = {
     "completed": "good",
     "failed": "bad",
@@ -46,33 +56,14 @@ def changes(run: ReportFacts) -> Html | None:
             h("p", "Compared with release ", code(now.since), "."),
             facts(
                 ("Structure", "same columns, same types" if same else None),
-                ("Columns added", _names(now.added)),
-                ("Columns removed", _names(now.removed)),
+                ("Columns added", names(now.added)),
+                ("Columns removed", names(now.removed)),
                 ("Types changed", [_retyped(now)] if now.retyped else None),
                 ("Rows", _rows_before_after(now.rows_before, now.rows_after)),
                 ("Content", _content(now)),
             ),
         )
     )
-
-
-def findings(run: ReportFacts) -> Html:
-    """What the privacy rules found, what they asked, and what they could not ask."""
-    if not run.reviewed:
-        return h(
-            "p",
-            badge("idle", "not reviewed"),
-            " The privacy review did not end. Nothing on this page says that the table is safe to publish.",
-        )
-    order = list(SEVERITIES)
-    found = sorted(run.findings, key=lambda one: (order.index(one.severity), one.rule, one.columns))
-    headings = [Heading("Rule"), Heading("Severity"), Heading("Columns"), Heading("Count", "number"),
-                Heading("What and remedy")]  # fmt: skip
-    if not found:
-        shown = h("p", badge("good", "no finding"), " Every rule that was asked came back clean.")
-    else:
-        shown = table("Findings of the privacy review", headings, [_finding(one) for one in found])
-    return joined((shown, _rules(run.rules)))
 
 
 def columns(run: ReportFacts) -> Html | None:
@@ -89,7 +80,7 @@ def columns(run: ReportFacts) -> Html | None:
     headings = [Heading("Column"), Heading("Type"), Heading("Role"), Heading("Empty", "number"),
                 Heading("Distinct", "number"), Heading("Description")]  # fmt: skip
     content = table("Columns, those that need most care first", headings, [_column(one) for one in shown])
-    return folded(f"{_count(len(shown), 'column')}: {by_role}", content, rows=len(shown))
+    return folded(f"{counted(len(shown), 'column')}: {by_role}", content, rows=len(shown))
 
 
 def rows(run: ReportFacts) -> Html | None:
@@ -105,7 +96,7 @@ def rows(run: ReportFacts) -> Html | None:
     total = sum(one.rows for one in run.rejects)
     listed = table("Rows set aside", headings, cells)
     return joined(
-        (flow, folded(f"{_count(total, 'row')} set aside, by rule and column", listed, rows=len(cells)))
+        (flow, folded(f"{counted(total, 'row')} set aside, by rule and column", listed, rows=len(cells)))
     )
 
 
@@ -148,7 +139,7 @@ def reproduction(run: ReportFacts) -> Html | None:
     digests = facts(*((one.label, _digest(one)) for one in run.digests)) if run.digests else None
     versions = facts(*((name, version) for name, version in run.environment))
     made_with = folded(
-        _count(len(run.environment), "version") + " of what ran", versions, rows=len(run.environment)
+        counted(len(run.environment), "version") + " of what ran", versions, rows=len(run.environment)
     )
     return joined((digests, made_with if run.environment else None)) or None
 
@@ -162,7 +153,9 @@ def files(run: ReportFacts) -> Html | None:
         (_link(one.path, code(one.path)), number(one.bytes), h("code", one.sha256, class_="p-hex"))
         for one in run.files
     ]
-    return folded(_count(len(cells), "file"), table("Files of this record", headings, cells), rows=len(cells))
+    return folded(
+        counted(len(cells), "file"), table("Files of this record", headings, cells), rows=len(cells)
+    )
 
 
 ALL: tuple[tuple[str, str, Callable[[ReportFacts], Html | None]], ...] = (
@@ -178,36 +171,6 @@ ALL: tuple[tuple[str, str, Callable[[ReportFacts], Html | None]], ...] = (
     ("files", "Files of this record", files),
 )
 """Name, title and maker of each section, in the order in which a reviewer asks."""
-
-
-def _finding(one: FindingFacts) -> tuple[object, ...]:
-    return (
-        code(one.rule),
-        badge(*SEVERITIES[one.severity]),
-        _names(one.columns) or "the whole table",
-        _of(one.count, one.of),
-        [one.text, h("p", h("strong", "Remedy: "), one.remedy, class_="p-remedy") if one.remedy else None],
-    )
-
-
-def _rules(asked: tuple[RuleFacts, ...]) -> Html | None:
-    if not asked:
-        return None
-    answers = Counter(rule.answer for rule in asked)
-    said = f"{_count(len(asked), 'rule')} asked: {answers['clean']} clean, {answers['found']} with findings, "
-    skipped = [rule for rule in asked if rule.answer == "skipped"]
-    tones = {"clean": "good", "found": "warn", "skipped": "idle"}
-    words = {"clean": "clean", "found": "with findings", "skipped": "skipped"}
-    cells = [(code(one.rule), badge(tones[one.answer], words[one.answer]), one.reason) for one in asked]
-    listed = table("Rules asked", [Heading("Rule"), Heading("Answer"), Heading("Reason")], cells)
-    warning = h(
-        "div",
-        h("p", h("strong", f"{_count(len(skipped), 'rule')} could not be asked:")),
-        h("ul", [h("li", code(rule.rule), f" – {rule.reason}") for rule in skipped]),
-        class_="p-box p-warn",
-    )
-    fold = folded(f"{said}{answers['skipped']} skipped", listed, rows=len(cells), fold_rows=0)
-    return joined((warning if skipped else None, fold))
 
 
 def _column(one: ColumnFacts) -> tuple[object, ...]:
@@ -286,26 +249,8 @@ def _rows_before_after(before: int | None, after: int | None) -> Html | None:
     return joined((f"{number(before)} → {number(after)} ", h("small", f"({change})")))
 
 
-def _of(count: int | None, of: int | None) -> Html | str:
-    if count is None:
-        return ""
-    if of is None:
-        return number(count)
-    return joined((number(count), h("small", f" of {number(of)} ({share(count, of)})")))
-
-
 def _digest(one: Digest) -> Html:
     return joined((h("small", f"{one.algorithm} "), h("code", one.hex, class_="p-hex")))
-
-
-def _names(names: tuple[str, ...]) -> Html | None:
-    return (
-        joined([[", " if place else "", code(name)] for place, name in enumerate(names)]) if names else None
-    )
-
-
-def _count(number_of: int, what: str) -> str:
-    return f"{number(number_of)} {what}{'' if number_of == 1 else 's'}"
 
 
 def _link(path: str, shown: object) -> Html:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ctnb.reports.markup import Html, h, number
+from ctnb.reports.markup import Html, h, joined, number
 
 FOLD_ROWS = 15
 """A longer table is folded under a line that says what it holds."""
@@ -99,6 +99,18 @@ def moment(when: dt.datetime) -> Html:
 def code(text: str) -> Html:
     """A name, a path or a command as it is typed; a long one may break anywhere."""
     return h("code", text, class_="p-long" if len(text) > LONG_CHARS else None)
+
+
+def names(listed: tuple[str, ...]) -> Html | None:
+    """Names as they are typed, with commas between; None where there is none."""
+    if not listed:
+        return None
+    return joined([[", " if place else "", code(name)] for place, name in enumerate(listed)])
+
+
+def counted(number_of: int, what: str) -> str:
+    """3 and "row" as 3 rows."""
+    return f"{number(number_of)} {what}{'' if number_of == 1 else 's'}"
 
 
 def _row(headings: Sequence[Heading], row: Sequence[object]) -> Html:
