@@ -69,8 +69,7 @@ def _plain(nb: Any, output_path: str | None) -> Any:
     with ExitStack() as stack:
         stack.enter_context(flows.hold_dataset(project, slug))
         leases.reap(project)
-        at = _joined(project, dataset, step, given)
-        stack.enter_context(leases.held(project, at.record.run))
+        at = _joined(stack, project, dataset, step, given)
         at.source = str(given.get("source", ""))
         made = nb
         with flows.ending_well(at):
@@ -102,7 +101,7 @@ def _slug(nb: Any, given: dict[str, Any]) -> str:
     return str(slug)
 
 
-def _joined(project: Any, dataset: Any, step: str, given: dict[str, Any]) -> Supervisor:
+def _joined(stack: ExitStack, project: Any, dataset: Any, step: str, given: dict[str, Any]) -> Supervisor:
     """The run that a step under plain papermill belongs to: the newest open one; `read` starts a new one."""
     from ctnb import flows, records
     from ctnb.errors import NameUnknown, UsageError
@@ -111,7 +110,7 @@ def _joined(project: Any, dataset: Any, step: str, given: dict[str, Any]) -> Sup
         raise NameUnknown("step", step, records.STEPS)
     told = str(given.get("run", ""))
     if step == "read" and not told:
-        return flows.open_run(project, dataset, how="papermill")
+        return flows.open_run(stack, project, dataset, how="papermill")
     mine = [
         r
         for r in records.all_records(project)
@@ -123,7 +122,7 @@ def _joined(project: Any, dataset: Any, step: str, given: dict[str, Any]) -> Sup
             f"There is no open run of {dataset.slug} for the step {step} to join.",
             hint="Run the read notebook first; a run is open until it has published or failed.",
         )
-    return flows.join_run(project, dataset, mine[-1])
+    return flows.join_run(stack, project, dataset, mine[-1])
 
 
 def _write_output(nb: Any, output_path: str | None) -> None:

@@ -63,9 +63,8 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(hold_dataset(project, slug))
         leases.reap(project)
-        at = _supervisor(project, dataset, from_step, run, source, portal)
-        at.progress, at.pool, at.dry_run = progress or at.progress, pool, dry_run
-        stack.enter_context(leases.held(project, at.record.run))
+        at = _supervisor(stack, project, dataset, from_step, run, source, portal)
+        at.progress, at.dry_run = progress or at.progress, dry_run
         at.pool = pool or stack.enter_context(KernelPool())
         at.update(to=to, dry_run=dry_run, status="running", ended=None)
         with ending_well(at):
@@ -110,6 +109,7 @@ def hold_dataset(project: Project, slug: str) -> Iterator[None]:
 
 
 def open_run(
+    stack: ExitStack,
     project: Project,
     dataset: Dataset,
     *,
@@ -118,11 +118,13 @@ def open_run(
     source: str = "",
     parent: str | None = None,
 ) -> Supervisor:
-    """Start a new run of `dataset`; older runs of it that wait or are open end now."""
+    """Start a new run of `dataset`, its lease held by `stack`; older runs that wait or are open end now."""
     refuse_unfinished(project, dataset)
     expire_older(project, dataset.slug)
+    run = records.new_run()
+    stack.enter_context(leases.held(project, run))
     record = RunRecord(
-        run=records.new_run(), dataset=dataset.slug, title=dataset.contract.title, status="running",
+        run=run, dataset=dataset.slug, title=dataset.contract.title, status="running",
         by=decisions.whoami(), host=records.host(), how=how, started=clock.stamp(), parent=parent,
         portal=portal or dataset.contract.portal.name, contract_digest=dataset.fingerprint,
         settings_digest=project.fingerprint, versions=records.versions(),
@@ -133,8 +135,9 @@ def open_run(
     return at
 
 
-def join_run(project: Project, dataset: Dataset, record: RunRecord) -> Supervisor:
+def join_run(stack: ExitStack, project: Project, dataset: Dataset, record: RunRecord) -> Supervisor:
     """Go on with a run that waits or is open."""
+    stack.enter_context(leases.held(project, record.run))
     return Supervisor(project, dataset, record, secrets=secrets.known(project))
 
 
@@ -196,28 +199,48 @@ def finish(at: Supervisor) -> RunRecord:
 
 
 def _supervisor(
-    project: Project, dataset: Dataset, from_step: str, run: str | None, source: str, portal: str
+    stack: ExitStack,
+    project: Project,
+    dataset: Dataset,
+    from_step: str,
+    run: str | None,
+    source: str,
+    portal: str,
 ) -> Supervisor:
     if run is None:
         if from_step != "read":
             raise UsageError(
                 f"--from {from_step} needs --run.", hint="Name the run to go on with: ctnb runs list"
             )
-        return open_run(project, dataset, how="ctnb run", portal=portal, source=source)
+        return open_run(stack, project, dataset, how="ctnb run", portal=portal, source=source)
     record = records.find(project, run)
     if record.dataset != dataset.slug:
         raise UsageError(f"Run {record.run} belongs to the dataset '{record.dataset}'.")
-    sending = record.status == "interrupted" and record.send and not record.release
-    if from_step == "publish" and (record.status == "waiting" or sending):
-        return join_run(project, dataset, record)
-    return _child(project, dataset, record, from_step, source, portal)
+    if from_step == "publish" and (record.status == "waiting" or _may_have_sent(record)):
+        return join_run(stack, project, dataset, record)
+    return _child(stack, project, dataset, record, from_step, source, portal)
+
+
+def _may_have_sent(record: RunRecord) -> bool:
+    """Whether `record` ended while it sent, so that only going on with it can tell what arrived."""
+    if record.send is None or record.release:
+        return False
+    return record.status == "interrupted" or (
+        record.send.mode == "append" and record.status in ("failed", "crashed")
+    )
 
 
 def _child(
-    project: Project, dataset: Dataset, parent: RunRecord, from_step: str, source: str, portal: str
+    stack: ExitStack,
+    project: Project,
+    dataset: Dataset,
+    parent: RunRecord,
+    from_step: str,
+    source: str,
+    portal: str,
 ) -> Supervisor:
     """A new run that starts from the tables of a finished one."""
-    at = open_run(project, dataset, how="ctnb run", portal=portal, source=source, parent=parent.run)
+    at = open_run(stack, project, dataset, how="ctnb run", portal=portal, source=source, parent=parent.run)
     earlier = STEPS[: STEPS.index(from_step)]
     for step in (name for name in earlier if name in ("read", "transform")):
         _bring(project, at, parent, step)

@@ -13,36 +13,58 @@ from contextlib import contextmanager
 import filelock
 
 from ctnb import clock, records
+from ctnb.errors import LockHeld
 from ctnb.records import RunRecord, StepRecord
 from ctnb.settings import Project
+
+WAIT_S = 5.0
 
 
 @contextmanager
 def held(project: Project, run: str) -> Iterator[None]:
-    """Hold the lease of `run` for the body."""
-    lease = filelock.FileLock(project.private_folder("locks") / f"run-{run}.lease")
-    with lease:
-        yield
+    """
+    Hold the lease of `run` for the body: taken before run.json says `running`, given back after the seal.
 
-
-def is_free(project: Project, run: str) -> bool:
-    """Whether no process holds the lease of `run`."""
-    lease = filelock.FileLock(project.private_folder("locks") / f"run-{run}.lease", timeout=0)
+    Raises LockHeld when another process works on the run.
+    """
+    lease = _lease(project, run)
     try:
-        with lease:
-            return True
+        lease.acquire(timeout=WAIT_S)
     except filelock.Timeout:
-        return False
+        raise LockHeld(f"Another process works on run {run}.", hint="Wait until it has ended.") from None
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+def _lease(project: Project, run: str) -> filelock.BaseFileLock:
+    return filelock.FileLock(project.private_folder("locks") / f"run-{run}.lease")
 
 
 def reap(project: Project) -> list[RunRecord]:
     """Mark every run whose supervisor was killed as interrupted, seal it, and return those."""
-    found = []
-    for record in records.all_records(project):
-        unsealed = record.status in records.ENDED and not record.files
-        if (record.status == "running" or unsealed) and is_free(project, record.run):
-            found.append(_mark(project, record))
-    return found
+    return [reaped for record in records.all_records(project) if (reaped := _reap(project, record))]
+
+
+def _reap(project: Project, record: RunRecord) -> RunRecord | None:
+    """`record` reaped, when it needs to be; its lease is held meanwhile, and it is looked at again under it."""
+    if not _left_behind(record):
+        return None
+    lease = _lease(project, record.run)
+    try:
+        lease.acquire(timeout=0)
+    except filelock.Timeout:
+        return None
+    try:
+        record = records.find(project, record.run)
+        return _mark(project, record) if _left_behind(record) else None
+    finally:
+        lease.release()
+
+
+def _left_behind(record: RunRecord) -> bool:
+    return record.status == "running" or (record.status in records.ENDED and not record.files)
 
 
 def _mark(project: Project, record: RunRecord) -> RunRecord:
