@@ -111,7 +111,7 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
     number = f"{at.record.run}-{1 + (at.record.seal or 0)}"
     done = publishing.publish(
         at.project, at.dataset, table, review_that_counts(at), at.record.portal, release=number,
-        work=at.folder("publish"), sent_before=at.record.send.expected if at.record.send else None,
+        work=at.folder("publish"), sent=at.record.send,
         before_send=lambda plan, dataset_id: _note_send(at, plan, dataset_id),
     )  # fmt: skip
     receipt, decision = done.receipt, done.clearance.decision

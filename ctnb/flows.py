@@ -159,16 +159,22 @@ def refuse_unfinished(project: Project, dataset: Dataset) -> None:
 def expire_older(project: Project, slug: str) -> None:
     """End the runs of dataset `slug` that wait for a decision or are open: a newer one begins."""
     for record in records.all_records(project):
-        if record.dataset != slug or record.status not in ("waiting", "open"):
-            continue
-        ended = record.model_copy(
-            update={
-                "status": "expired" if record.status == "waiting" else "interrupted", "ended": clock.stamp(),
-                "reason": "A newer run of the dataset began.", "next": "", "exit_code": 1,
-            }
-        )  # fmt: skip
-        rendering.render(project, ended)
-        records.seal(project, records.write(project, ended))
+        if record.dataset == slug and record.status in ("waiting", "open"):
+            with leases.held(project, record.run):
+                _expire(project, records.find(project, record.run))
+
+
+def _expire(project: Project, record: RunRecord) -> None:
+    if record.status not in ("waiting", "open"):
+        return  # somebody decided while its lease was waited for
+    ended = record.model_copy(
+        update={
+            "status": "expired" if record.status == "waiting" else "interrupted", "ended": clock.stamp(),
+            "reason": "A newer run of the dataset began.", "next": "", "exit_code": 1,
+        }
+    )  # fmt: skip
+    rendering.render(project, ended)
+    records.seal(project, records.write(project, ended))
 
 
 def one_step(at: Supervisor, step: str, notebook: Any, given: Mapping[str, Any]) -> Any:

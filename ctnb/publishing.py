@@ -11,16 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctnb import clock, digests, ledger, releases, secrets
+from ctnb import clock, digests, ledger, records, releases, secrets
 from ctnb.clients.socrata import Credentials, Socrata
 from ctnb.datasets import Dataset
-from ctnb.errors import CtnbError, ReviewNotCleared, SettingsInvalid
+from ctnb.errors import CtnbError, PublishRefused, ReviewNotCleared, SettingsInvalid
 from ctnb.portals import local, planning, sending
 from ctnb.portals.planning import Target, Wanted
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.privacy import decisions, reviews
 from ctnb.privacy.decisions import Clearance
 from ctnb.privacy.reviews import Review
+from ctnb.records import RunRecord, SendFacts
 from ctnb.settings import Project
 from ctnb.tables import Table
 
@@ -76,20 +77,20 @@ def plan(project: Project, dataset: Dataset, table: Table, portal: str, work: Pa
 
 def publish(
     project: Project, dataset: Dataset, table: Table, review: Review, portal: str, *, release: str,
-    work: Path | None = None, sent_before: str | None = None, before_send: Callable[[Plan, str], None] | None = None,
+    work: Path | None = None, sent: SendFacts | None = None, before_send: Callable[[Plan, str], None] | None = None,
 ) -> Published:  # fmt: skip
     """
     Publish `table`, whose review is `review`, as `release`: gate, plan, send, read back, compare, keep.
 
-    `sent_before` is the keyed digest that an interrupted sending of this run was to leave: rows that are there
-    already are not sent twice. `before_send` is called with the plan and the portal's dataset id right before
-    anything is sent.
+    `sent` is an earlier sending of the same run that was not called released: rows that are there already are
+    not sent twice. `before_send` is called with the plan and the portal's dataset id right before anything
+    is sent.
     Raises ReviewNotCleared, PublishRefused, PortalFailed; the published rows then stay as they were.
     """
     cleared = gate(project, dataset, table, review, portal)
     want = wanted(dataset, table)
     with target(project, dataset, portal) as there:
-        made = _arrived(planning.make(there, want, work), sent_before, project)
+        made = _settled(planning.make(there, want, work), project, dataset, sent)
         sending.check(made)
         there = sending.prepare(
             there, want, lambda found: releases.note_dataset_id(project, dataset, portal, found)
@@ -103,14 +104,56 @@ def publish(
     return Published(_receipt(made, there, rows, release), made, cleared)
 
 
-def _arrived(plan: Plan, sent_before: str | None, project: Project) -> Plan:
-    """`plan` without anything to do, when what an interrupted sending was to leave is what is there."""
-    if sent_before is None or digests.keyed(plan.before, project.key) != sent_before:
-        return plan
-    return replace(
-        plan, expected=plan.before, rows_after=plan.rows_before, rows_added=0, rows_changed=0, rows_removed=0,
-        problems=(),
-    )  # fmt: skip
+def _settled(plan: Plan, project: Project, dataset: Dataset, sent: SendFacts | None) -> Plan:
+    """
+    `plan`, given what became of earlier sendings: without anything to do when this run's rows are there.
+
+    Raises PublishRefused rather than append rows that are there already, or may be.
+    """
+    there = digests.keyed(plan.before, project.key)
+    if sent and there == sent.expected:
+        return replace(
+            plan, expected=plan.before, rows_after=plan.rows_before, rows_added=0, rows_changed=0, rows_removed=0,
+            problems=(),
+        )  # fmt: skip
+    if plan.mode == "append":
+        if sent:
+            _check_unchanged(there, sent, "this run")
+        else:
+            for record in unsettled(project, dataset.slug, plan.portal):
+                _check_not_arrived(there, record)
+    return plan
+
+
+def unsettled(project: Project, slug: str, portal: str) -> list[RunRecord]:
+    """The runs that began to append to `portal` since its newest release and were not called released."""
+    base = releases.newest(project, slug, portal)
+    return [
+        record
+        for record in records.all_records(project)
+        if record.dataset == slug and record.portal == portal and record.send and not record.release
+        and record.send.mode == "append" and (record.ended or "") > (base.facts.at if base else "")
+    ]  # fmt: skip
+
+
+def _check_not_arrived(there: str, record: RunRecord) -> None:
+    """Raise PublishRefused when the rows of the unfinished run `record` are on the portal."""
+    assert record.send is not None  # noqa: S101 - `unsettled` chose those that have one
+    if there == record.send.expected != record.send.before:
+        raise PublishRefused(
+            f"The rows that run {record.run} appended have arrived, though it was not called released.",
+            hint=f"Nothing was sent. First: ctnb run {record.dataset} --from publish --run {record.run}",
+        )
+    _check_unchanged(there, record.send, f"run {record.run}")
+
+
+def _check_unchanged(there: str, sent: SendFacts, whose: str) -> None:
+    if there != sent.before:
+        raise PublishRefused(
+            f"The portal's rows have changed since {whose} began to append: whether its own arrived cannot be known.",
+            hint="Nothing was sent. Compare the portal with the last release, then publish everything once with "
+            "portal: mode: replace.",
+        )
 
 
 def gate(project: Project, dataset: Dataset, table: Table, review: Review, portal: str) -> Clearance:
