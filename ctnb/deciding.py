@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ctnb import answering, clock, records, releases, rendering
+from ctnb import answering, clock, leases, records, releases, rendering
 from ctnb.errors import UsageError
 from ctnb.privacy import decisions
 from ctnb.privacy.decisions import Decision
@@ -40,20 +40,21 @@ def decide(
     A refusal ends the run. Raises UsageError when the run does not wait, when this person may not decide or
     the reason does not do, and ReviewNotCleared for approving what is blocked.
     """
-    record = records.find(project, run)
-    review = review_of(project, run)
-    if record.status != "waiting" and review.state != "blocked":
-        raise UsageError(f"Run {record.run} is {record.status}; it does not wait for a decision.")
-    base = releases.newest(project, record.dataset, record.portal)
-    made = decisions.decide(
-        project, review, verdict="refuse" if verdict == "refuse" else "approve", reason=reason,
-        conditions=conditions, standing=standing, ran_by=record.by,
-        portal_kind=project.portal(record.portal).kind, base_release=base.facts.release if base else None,
-    )  # fmt: skip
-    if made.verdict == "refuse":
-        _end_refused(project, record, made)
-        return Decided(made, f"Change the transform or the contract, then: ctnb run {record.dataset}")
-    return Decided(made, f"ctnb run {record.dataset} --from publish --run {record.run}")
+    with leases.held(project, records.find(project, run).run):
+        record = records.find(project, run)
+        review = review_of(project, run)
+        if record.status != "waiting" and review.state != "blocked":
+            raise UsageError(f"Run {record.run} is {record.status}; it does not wait for a decision.")
+        base = releases.newest(project, record.dataset, record.portal)
+        made = decisions.decide(
+            project, review, verdict="refuse" if verdict == "refuse" else "approve", reason=reason,
+            conditions=conditions, standing=standing, ran_by=record.by,
+            portal_kind=project.portal(record.portal).kind, base_release=base.facts.release if base else None,
+        )  # fmt: skip
+        if made.verdict == "refuse":
+            _end_refused(project, record, made)
+            return Decided(made, f"Change the transform or the contract, then: ctnb run {record.dataset}")
+        return Decided(made, f"ctnb run {record.dataset} --from publish --run {record.run}")
 
 
 def _end_refused(project: Project, record: RunRecord, made: Decision) -> None:
