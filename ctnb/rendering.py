@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ctnb import answering, clock, documents, ledger, records, releases, stepfiles, tables
 from ctnb.digests import KEYED
@@ -35,7 +36,7 @@ def render(project: Project, record: RunRecord) -> None:
         notebook = place / step.notebook
         if notebook.is_file():
             title = f"{record.title}: {_words(step.step)}"
-            documents.write_text(notebook.with_suffix(".html"), to_html(notebook, title=title))
+            documents.write_text(notebook.with_suffix(".html"), to_html(notebook, title=title, report=REPORT))
     documents.write_text(place / REPORT, report(report_facts(project, record)))
 
 
@@ -44,21 +45,27 @@ def report_facts(project: Project, record: RunRecord) -> page.ReportFacts:
     place = records.folder(project, record.dataset, record.run)
     review = answering.load_review(place / answering.FINDINGS) if record.review else None
     table = _table(project, record)
-    waits = record.status == "waiting"
+    action, command = _next(record)
     return page.ReportFacts(
         slug=record.dataset, title=record.title, agency=project.settings.agency, run=record.run,
         status=record.status, verdict=record.reason, started_by=_person(record.by),
         started=clock.parse(record.started), ended=clock.parse(record.ended) if record.ended else None,
-        next_action="Read this report and decide." if waits else record.next,
-        next_by="a reviewer" if waits else "",
-        next_command=f'ctnb decide {record.run} approve --reason "..."' if waits else "",
-        source=_source(record), steps=tuple(_step(place, record, step) for step in record.steps),
+        next_action=action, next_by="a reviewer" if record.status == "waiting" else "", next_command=command,
+        source=_source(record), steps=_steps(place, record),
         account=_account(record), rejects=_rejects(record), reviewed=review is not None,
         findings=_findings(review), rules=_rules(review), columns=_columns(table),
-        decisions=_decisions(project, record, review), release=_release(record),
+        decisions=_decisions(project, record, review), release=_release(project, record),
         changes=_changes(project, record, table), digests=_digests(record),
         environment=tuple(record.versions.items()), limits=LIMITS, files=_files(place, record),
     )  # fmt: skip
+
+
+def _next(record: RunRecord) -> tuple[str, str]:
+    """What has to be done, and the command that does it where there is one."""
+    if record.status == "waiting":
+        return "Read this report and decide.", f'ctnb decide {record.run} approve --reason "..."'
+    action, colon, command = record.next.partition(": ctnb ")
+    return (f"{action}:", f"ctnb {command}") if colon else (record.next, "")
 
 
 def _words(step: str) -> str:
@@ -76,7 +83,16 @@ def _source(record: RunRecord) -> page.SourceFacts | None:
     read = record.read
     if read is None or not read.source:
         return None
-    return page.SourceFacts(read.source, read.bytes, read.rows_read, _digest("source, bytes", read.digest))
+    return page.SourceFacts(
+        read.source, read.bytes, read.rows_read, _digest("Bytes of the source", read.digest)
+    )
+
+
+def _steps(place: Path, record: RunRecord) -> tuple[page.StepFacts, ...]:
+    """Every step of a run: what did not begin is said too."""
+    begun = {step.step for step in record.steps}
+    missing = [page.StepFacts(_words(step), "not run") for step in records.STEPS if step not in begun]
+    return (*(_step(place, record, step) for step in record.steps), *missing)
 
 
 def _step(place: Path, record: RunRecord, step: StepRecord) -> page.StepFacts:
@@ -110,7 +126,7 @@ def _account(record: RunRecord) -> page.RowAccount | None:
     for one in read.rejects:
         rejected[one.rule] = rejected.get(one.rule, 0) + one.rows
     if len(read.rejects) > 1:  # a row may break several rules: the sum over rules is not a number of rows
-        rejected = {"any rule": read.rows_rejected}
+        rejected = {"": read.rows_rejected}
     removed = transform.removed if transform else {}
     suppressed = transform.suppressed if transform else {}
     return page.RowAccount(
@@ -200,6 +216,7 @@ def _decision(one: decisions.Decision, review: Review) -> page.DecisionFacts:
         one.verdict, _person(one.by), _moment(one.at) or clock.now(), one.reason, one.kind,
         (one.conditions,) if one.conditions else (), expires.date() if expires else None,
         one.four_eyes == "yes", "expired" if late else "stale" if stale else "valid",
+        "" if one.four_eyes == "yes" else one.four_eyes,
     )  # fmt: skip
 
 
@@ -209,13 +226,18 @@ def _moment(told: object) -> dt.datetime | None:
     return clock.parse(str(told))
 
 
-def _release(record: RunRecord) -> page.ReleaseFacts | None:
+def _release(project: Project, record: RunRecord) -> page.ReleaseFacts | None:
     made = record.release
     if made is None:
         return None
+    known = project.settings.portals.get(made.portal)
+    url, note = made.url, ""
+    if known.kind == "embedded" if known else made.portal == "local":
+        # It may take another port each time: only the path lasts.
+        url, note = urlsplit(made.url).path, "on the embedded portal, while `ctnb portal serve` runs"
     return page.ReleaseFacts(
-        made.portal, made.dataset_id, made.url, made.mode, made.rows_before, made.rows_after, True,
-        _digest("released table, content", made.digest),
+        made.portal, made.dataset_id, url, made.mode, made.rows_before, made.rows_after, True,
+        _digest("Content of the released table", made.digest), note,
     )  # fmt: skip
 
 
@@ -242,12 +264,12 @@ def _changes(project: Project, record: RunRecord, table: tables.Table | None) ->
 def _digests(record: RunRecord) -> tuple[page.Digest, ...]:
     found = [("dataset.yml", record.contract_digest), ("ctnb.yml", record.settings_digest)]
     if record.transform and record.transform.script_digest:
-        found.append((f"script ({record.transform.how})", record.transform.script_digest))
+        found.append((f"Script {record.transform.how}", record.transform.script_digest))
     for step in record.steps:
         if step.table:
-            found.append((f"table after {_words(step.step)}, content", step.table.digest))
+            found.append((f"Table after {_words(step.step)}", step.table.digest))
     if record.review:
-        found.append(("review", record.review.digest))
+        found.append(("Review", record.review.digest))
     return tuple(digest for label, text in found if (digest := _digest(label, text)))
 
 

@@ -200,7 +200,7 @@ def test_the_row_account_closes_in_words() -> None:
     """Rows read are rows set aside, removed and kept."""
     text = text_of(waiting())
     assert "closes 10,654 read = 54 set aside + 312 removed by rule + 10,288 kept." in text
-    assert "stands for 10,288 deaths" in text
+    assert "1,284 groups stand for 10,288 deaths; 212 of their cells are suppressed." in text
 
 
 def test_an_account_that_does_not_close_is_shown_with_its_reason() -> None:
@@ -213,8 +213,34 @@ def test_an_account_that_does_not_close_is_shown_with_its_reason() -> None:
 
 def test_a_first_release_is_called_one() -> None:
     """Nothing to compare with is said."""
-    text = text_of(dataclasses.replace(waiting(), changes=ChangeFacts()))
+    text = text_of(dataclasses.replace(released(), changes=ChangeFacts()))
     assert "This is the first release of this dataset" in text
+
+
+def test_a_run_that_released_nothing_is_no_first_release() -> None:
+    """A blocked first run has nothing to compare with either, and does not claim a release."""
+    text = text_of(dataclasses.replace(blocked(), release=None, changes=ChangeFacts()))
+    assert "Nothing of it was released before: there is nothing to compare with." in text
+
+
+def test_findings_of_one_kind_stand_together_with_their_remedy_once() -> None:
+    """Thirty columns with one remedy are one entry to read, and every column is in it."""
+    found = tuple(
+        FindingFacts("one-value", (f"column_{n}",), "wait", n, 50, "Same.", "Coarsen it.") for n in range(30)
+    )
+    text = text_of(dataclasses.replace(waiting(), findings=found))
+    assert "30 findings in 30 columns" in text
+    assert text.count("Coarsen it.") == 1
+    assert all(f"column_{n}" in text for n in range(30))
+
+
+def test_why_another_person_was_not_needed_is_said_without_alarm() -> None:
+    """On the embedded portal one person may run and decide; the page says so in place of a warning."""
+    one = dataclasses.replace(
+        released().decisions[0], four_eyes=False, eyes_reason="not needed: local portal"
+    )
+    text = text_of(dataclasses.replace(released(), decisions=(one,)))
+    assert "Four eyesnot needed: local portal" in text
 
 
 def test_a_decision_shows_who_how_known_why_and_until_when() -> None:

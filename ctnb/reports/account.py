@@ -9,15 +9,16 @@ from ctnb.reports.markup import Html, badge, h, joined, number
 def flow(account: RowAccount) -> Html:
     """Read, kept, after transform, published; with every row and cell that did not come along."""
     rejected, removed = _sum(account.rejected), _sum(account.removed)
+    unit = "rows" if account.stands_for is None else "groups"
     stages = [
         _stage("read", account.read, "rows"),
         _stage("kept", account.read - rejected, "rows", _exits("set aside", "rows", account.rejected)),
         _stage(
-            "after transform", account.rows, "rows",
+            "after transform", account.rows, unit,
             _stands_for(account), _exits("removed by rule", "rows", account.removed),
             _exits("suppressed", "cells", account.suppressed),
         ),
-        _stage("published", account.published, "rows"),
+        _stage("published", account.published, unit),
     ]  # fmt: skip
     return joined((_closing(account, rejected, removed), h("ol", stages, class_="p-flow"), _bar(account)))
 
@@ -30,7 +31,7 @@ def _stage(name: str, count: int | None, unit: str, *notes: Html | None) -> Html
             "div",
             h("span", name),
             h("strong", shown),
-            h("small", unit if count is not None else "none"),
+            h("small", unit if count is not None else "not reached" if name != "published" else "nothing"),
             class_="p-stage",
         ),
         notes,
@@ -43,7 +44,7 @@ def _exits(words: str, unit: str, counts: tuple[Count, ...]) -> Html | None:
     return h(
         "div",
         h("p", h("strong", f"− {number(_sum(counts))}"), f" {unit} {words}"),
-        h("ul", [h("li", h("code", one.label), " ", number(one.value)) for one in counts]),
+        h("ul", [h("li", h("code", one.label), " ", number(one.value)) for one in counts if one.label]),
         class_="p-exit",
     )
 
@@ -51,7 +52,7 @@ def _exits(words: str, unit: str, counts: tuple[Count, ...]) -> Html | None:
 def _stands_for(account: RowAccount) -> Html | None:
     if account.stands_for is None:
         return None
-    return h("p", f"stands for {number(account.stands_for)} {account.stands_for_what}", class_="p-note")
+    return h("p", f"stand for {number(account.stands_for)} {account.stands_for_what}", class_="p-note")
 
 
 def _closing(account: RowAccount, rejected: int, removed: int) -> Html:
@@ -59,13 +60,25 @@ def _closing(account: RowAccount, rejected: int, removed: int) -> Html:
         why = f" Reason given: {account.reason}" if account.reason else " No reason was given."
         return h("p", badge("bad", "not accounted for"), " Rows in and rows out do not close.", why)
     left = account.read - rejected - removed
-    parts = (f"{number(rejected)} set aside", f"{number(removed)} removed by rule", f"{number(left)} kept")
-    return h("p", badge("good", "closes"), f" {number(account.read)} read = {' + '.join(parts)}.")
+    parts = [f"{number(rejected)} set aside", f"{number(removed)} removed by rule", f"{number(left)} kept"]
+    if account.rows is None:  # the transform did not end: it can have removed nothing
+        del parts[1]
+    return h(
+        "p", badge("good", "closes"), f" {number(account.read)} read = {' + '.join(parts)}.", _groups(account)
+    )
+
+
+def _groups(account: RowAccount) -> str | None:
+    if account.rows is None or account.stands_for is None:
+        return None
+    said = f" {number(account.rows)} groups stand for {number(account.stands_for)} {account.stands_for_what}"
+    hidden = _sum(account.suppressed)
+    return f"{said}; {number(hidden)} of their cells are suppressed." if hidden else f"{said}."
 
 
 def _bar(account: RowAccount) -> Html | None:
     """How much of what was read came along; the sentence above says the same in numbers."""
-    if not account.read or not account.closes:
+    if not account.read or not account.closes or not (account.rejected or account.removed):
         return None
     rejected, removed = _sum(account.rejected), _sum(account.removed)
     parts = (("good", account.read - rejected - removed), ("warn", removed), ("bad", rejected))

@@ -85,8 +85,8 @@ class RowAccount:
     rows: int | None = None
     """Rows after the transform; None when it did not end."""
     stands_for: int | None = None
-    """What the count column of an aggregate adds up to."""
-    stands_for_what: str = "rows read"
+    """What the count column of an aggregate adds up to; its rows are then called groups."""
+    stands_for_what: str = "rows"
     suppressed: tuple[Count, ...] = ()
     """Cells, by column."""
     published: int | None = None
@@ -161,6 +161,8 @@ class DecisionFacts:
     """Whether it was another person than who started the run."""
     state: str = "valid"
     """valid, stale or expired."""
+    eyes_reason: str = ""
+    """Why another person was not needed, where that is so."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ class ReleaseFacts:
     """Whether the read-back was equal to the table reviewed."""
     digest: Digest | None = None
     """Plain: what is public can be checked by anybody."""
+    url_note: str = ""
+    """When the address answers, where it does not always."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctnb.reports import sections
-from ctnb.reports.facts import ReportFacts
+from ctnb.reports.facts import ReportFacts, RowAccount
 from ctnb.reports.markup import Html, badge, document, h, number
 from ctnb.reports.tables import code, duration, facts, moment
 
@@ -85,10 +85,10 @@ def _numbers(run: ReportFacts) -> Html:
     tiles = (
         ("rows read", account.read if account else None),
         ("rows set aside", sum(one.value for one in account.rejected) if account else None),
-        ("rows after transform", account.rows if account else None),
+        (f"{_unit(account)} after transform", account.rows if account else None),
         ("findings that block", blocking if run.reviewed else None),
         ("findings for a decision", waiting if run.reviewed else None),
-        ("rows published", (account.published if account else None) or 0),
+        (f"{_unit(account)} published", (account.published if account else None) or 0),
     )
     return h(
         "ul",
@@ -96,6 +96,10 @@ def _numbers(run: ReportFacts) -> Html:
         class_="p-tiles",
         aria_label="The run in numbers",
     )
+
+
+def _unit(account: RowAccount | None) -> str:
+    return "rows" if account is None or account.stands_for is None else "groups"
 
 
 def _section(name: str, title: str, content: Html) -> Html:

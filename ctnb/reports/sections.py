@@ -10,6 +10,7 @@ from ctnb.reports import account
 from ctnb.reports.facts import (
     ChangeFacts,
     ColumnFacts,
+    Count,
     DecisionFacts,
     Digest,
     ReleaseFacts,
@@ -42,6 +43,9 @@ STEP_TONES = {
 ROLES = ("", "identifier", "free_text", "sensitive", "quasi", "measure", "plain")
 """Worst first: a column without a role blocks publishing."""
 
+FOLD_APPENDIX = 4
+"""More versions or files are folded: a reviewer decides without them."""
+
 
 def changes(run: ReportFacts) -> Html | None:
     """What a reader of the last release would see change."""
@@ -49,7 +53,12 @@ def changes(run: ReportFacts) -> Html | None:
     if now is None:
         return None
     if now.since is None:
-        return h("p", "This is the first release of this dataset: there is nothing to compare with.")
+        first = (
+            "This is the first release of this dataset"
+            if run.release
+            else "Nothing of it was released before"
+        )
+        return h("p", f"{first}: there is nothing to compare with.")
     same = not (now.added or now.removed or now.retyped)
     return joined(
         (
@@ -139,7 +148,10 @@ def reproduction(run: ReportFacts) -> Html | None:
     digests = facts(*((one.label, _digest(one)) for one in run.digests)) if run.digests else None
     versions = facts(*((name, version) for name, version in run.environment))
     made_with = folded(
-        counted(len(run.environment), "version") + " of what ran", versions, rows=len(run.environment)
+        counted(len(run.environment), "version") + " of what ran",
+        versions,
+        rows=len(run.environment),
+        fold_rows=FOLD_APPENDIX,
     )
     return joined((digests, made_with if run.environment else None)) or None
 
@@ -153,9 +165,8 @@ def files(run: ReportFacts) -> Html | None:
         (_link(one.path, code(one.path)), number(one.bytes), h("code", one.sha256, class_="p-hex"))
         for one in run.files
     ]
-    return folded(
-        counted(len(cells), "file"), table("Files of this record", headings, cells), rows=len(cells)
-    )
+    listed = table("Files of this record", headings, cells)
+    return folded(counted(len(cells), "file"), listed, rows=len(cells), fold_rows=FOLD_APPENDIX)
 
 
 ALL: tuple[tuple[str, str, Callable[[ReportFacts], Html | None]], ...] = (
@@ -193,16 +204,18 @@ def _decision(one: DecisionFacts) -> Html:
             ("When", moment(one.when)),
             ("Kind", one.kind),
             ("Expires", one.expires.isoformat() if one.expires else "never"),
-            ("Four eyes", _four_eyes(one.four_eyes)),
+            ("Four eyes", _four_eyes(one)),
             ("Conditions", h("ul", [h("li", text) for text in one.conditions]) if one.conditions else None),
         ),
         class_="p-decision",
     )
 
 
-def _four_eyes(held: bool) -> Html:
-    if held:
+def _four_eyes(one: DecisionFacts) -> Html | str:
+    if one.four_eyes:
         return joined((badge("good", "yes"), " another person than who started the run"))
+    if one.eyes_reason:
+        return one.eyes_reason
     return joined((badge("warn", "no"), " the same person started the run"))
 
 
@@ -212,7 +225,7 @@ def _release(one: ReleaseFacts) -> Html:
         ("Read back", badge("good", same) if one.equal else badge("bad", differs)),
         ("Portal", code(one.portal)),
         ("Dataset", code(one.dataset_id)),
-        ("Address", _address(one.url)),
+        ("Address", [_address(one.url), h("small", f" {one.url_note}") if one.url_note else None]),
         ("Mode", one.mode),
         ("Rows", _rows_before_after(one.rows_before, one.rows_after)),
         (one.digest.label, _digest(one.digest)) if one.digest else ("", None),
@@ -220,7 +233,7 @@ def _release(one: ReleaseFacts) -> Html:
 
 
 def _step(one: StepFacts) -> tuple[object, ...]:
-    counts = ", ".join(f"{number(count.value)} {count.label}" for count in one.counts)
+    counts = ", ".join(f"{number(count.value)} {_plural(count)}" for count in one.counts)
     return (
         _link(one.page, one.name) if one.page else one.name,
         badge(STEP_TONES.get(one.status, "idle"), one.status),
@@ -228,6 +241,12 @@ def _step(one: StepFacts) -> tuple[object, ...]:
         "" if one.duration_s is None else duration(one.duration_s),
         [one.reason, h("br") if one.reason and counts else None, counts],
     )
+
+
+def _plural(count: Count) -> str:
+    """1 findings as 1 finding; only the first word is a noun that is counted."""
+    noun, *rest = count.label.split(" ")
+    return " ".join([noun.removesuffix("s"), *rest]) if count.value == 1 else count.label
 
 
 def _retyped(now: ChangeFacts) -> Html:
