@@ -71,10 +71,16 @@ class _Again(Exception):
 class Socrata:
     """One portal, as one account sees it."""
 
-    def __init__(self, url: str, credentials: Credentials | None, *, timeout_s: float = 60.0) -> None:
-        """`url` is the portal's address without a path; `timeout_s` the seconds to wait for each answer."""
+    def __init__(
+        self, url: str, credentials: Credentials | None, *, timeout_s: float = 60.0, pause_s: float = 0.2
+    ) -> None:
+        """
+        `url` is the portal's address without a path; `timeout_s` the seconds to wait for each answer, `pause_s`
+        those before the first repetition of a reading; each next pause is about twice as long, 5 s at most.
+        """
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
+        self._pause_s = pause_s
         self._session = requests.Session()
         self._session.trust_env = False
         if credentials:
@@ -83,7 +89,7 @@ class Socrata:
     def view(self, dataset_id: str) -> View | None:
         """The dataset's metadata; None when the portal has no such dataset. Raises PortalFailed."""
         answer = self._get(f"/api/views/{dataset_id}.json", missing=True)
-        return None if answer is None else _view(answer.json())
+        return None if answer is None else _view(_said(answer))
 
     def create(
         self, name: str, description: str, fields: Sequence[FieldSpec], row_identifier: str | None
@@ -122,7 +128,7 @@ class Socrata:
     def count(self, dataset_id: str) -> int:
         """How many rows the dataset has. Raises PortalFailed."""
         answer = self._get(f"/resource/{dataset_id}.json", {"$select": "count(*) as n"})
-        rows = answer.json() if answer is not None else []
+        rows = _said(answer) if answer is not None else []
         return int(rows[0]["n"]) if rows else 0
 
     def rows(self, dataset_id: str, fields: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
@@ -136,7 +142,7 @@ class Socrata:
         while True:
             query = {"$select": select, "$order": ":id", "$limit": PAGE_ROWS, "$offset": offset}
             answer = self._get(f"/resource/{dataset_id}.json", query)
-            page: list[dict[str, Any]] = answer.json() if answer is not None else []
+            page: list[dict[str, Any]] = _said(answer) if answer is not None else []
             if page:
                 yield page
             if len(page) < PAGE_ROWS:
@@ -168,7 +174,7 @@ class Socrata:
     ) -> requests.Response | None:
         retrying = Retrying(
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential(multiplier=0.2, max=5) + wait_random(0, 0.2),
+            wait=wait_exponential(multiplier=self._pause_s, max=5) + wait_random(0, self._pause_s),
             retry=retry_if_exception(lambda error: isinstance(error, _Again)),
             reraise=True,
         )
@@ -200,13 +206,18 @@ class Socrata:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         try:
             answer = self._session.request(
-                method, self.url + path, data=content, headers=headers, timeout=self._timeout_s
+                method,
+                self.url + path,
+                data=content,
+                headers=headers,
+                timeout=self._timeout_s,
+                allow_redirects=False,  # a redirected write becomes a GET, which changes nothing and says 200
             )
         except requests.RequestException as error:
             kind = type(error).__name__
         else:
             self._check(answer)
-            said = answer.json() if answer.content.strip() else {}
+            said = _said(answer) if answer.content.strip() else {}
             return said if isinstance(said, dict) else {}
         raise PortalFailed(
             f"The portal did not answer a write ({kind}).", hint="Run publish again: it reads first."
@@ -233,6 +244,17 @@ _ADVICE = {
     409: "Somebody else writes to this dataset; try again.",
     413: "The table is too large for one request.",
 }
+
+
+def _said(answer: requests.Response) -> Any:
+    """The JSON of an answer. Raises PortalFailed, without the text, when it is none."""
+    try:
+        return answer.json()
+    except ValueError:  # carries the whole text
+        pass
+    raise PortalFailed(
+        "The portal answered with something that says it is JSON and is not.", hint="Try again later."
+    )
 
 
 def _error_code(answer: requests.Response) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ctnb.clients.socrata import FieldSpec
@@ -103,7 +104,7 @@ def _same(value: Any) -> Any:
 
 
 def _number(value: Any) -> str:
-    return str(value)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)  # never 0E-7
 
 
 def _date(value: dt.date) -> str:
