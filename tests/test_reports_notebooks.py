@@ -214,10 +214,40 @@ def test_the_status_of_a_cell_is_said_in_words(status: str | None, said: str) ->
     assert said in Elements(page_of(code("1 + 1", status=status))).text
 
 
-def test_only_a_cell_that_did_not_complete_shows_its_code_at_once() -> None:
-    """Code is folded, except where a reader looks for what went wrong."""
-    page = page_of(code("fine()"), code("bad()", status="failed"), code("never()", status="pending"))
-    assert [one.get("open") for one in Elements(page).all("details")] == [None, "open", None]
+def test_only_long_code_that_completed_is_folded() -> None:
+    """Six lines are read at a glance; of more, a reader looks for what went wrong."""
+    long = "step()\n" * 6
+    page = page_of(code("fine()"), code(long + "x"), code(long + "x", status="failed"))
+    assert [one.get("open") for one in Elements(page).all("details")] == ["open", None, "open"]
+
+
+def test_a_long_table_is_folded_and_tells_a_phone_its_headings() -> None:
+    """Each cell of a table with a plain head knows its column; more than 15 rows stand under a line."""
+    rows = "".join(f"<tr><td>c{n}</td><td>{n}</td></tr>" for n in range(16))
+    html = f"<table><thead><tr><th>A &amp; b</th><th>n</th></tr></thead><tbody>{rows}</tbody></table>"
+    elements = Elements(page_of(code("x", display(text_html=html))))
+    assert "16 rows: A & b, n" in elements.text
+    assert [one["data-label"] for one in elements.all("td")][:2] == ["A & b", "n"]
+
+
+def test_a_table_inside_a_table_stays_as_it_is() -> None:
+    """Only plain tables are laid out anew; every tag stays closed."""
+    html = "<table><tbody><tr><td><table><tbody><tr><td>x</td></tr></tbody></table></td></tr></tbody></table>"
+    assert html in page_of(code("x", display(text_html=html)))
+
+
+def test_the_parameters_of_the_run_stand_by_the_cell_that_sets_them() -> None:
+    """Defaults and what the run was given are told apart."""
+    cells = [code('dataset = "a"'), code("update()"), code("x")]
+    cells[0]["metadata"]["tags"], cells[1]["metadata"]["tags"] = ["parameters"], ["injected-parameters"]
+    page = to_html(
+        {"cells": cells, "metadata": {"papermill": {"parameters": {"dataset": "<b>", "source": ""}}}},
+        title="Read",
+    )
+    text = Elements(page).text
+    assert "Defaults of the parameters, cell 1" in text
+    assert "Parameters of this run, cell 2" in text
+    assert "dataset<b>sourceempty" in text
 
 
 def test_code_is_highlighted_in_the_language_of_the_notebook() -> None:

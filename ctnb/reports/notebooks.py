@@ -21,7 +21,10 @@ from urllib.parse import quote
 
 from ctnb.errors import RecordBroken
 from ctnb.reports.markup import Html, badge, document, h, joined, visible
+from ctnb.reports.outputs import laid_out
 from ctnb.reports.sanitising import clean, image_uri
+from ctnb.reports.tables import code as typed
+from ctnb.reports.tables import facts
 
 STATUSES = {
     "completed": ("good", "completed"),
@@ -34,6 +37,12 @@ STATUSES = {
 """What `metadata.papermill.status` of a code cell says, as a tone and in words."""
 
 LEFT_OUT = "Left out: {} (this page shows text, tables, PNG and JPEG images only)."
+
+INJECTED = "Parameters of this run"
+GIVEN = "ctnb put this cell in. It replaces the defaults above by what this run was given:"
+
+OPEN_LINES = 6
+"""Code of at most so many lines is shown, longer code is folded."""
 
 _SHOWN = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/plain")
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+\Z")
@@ -58,7 +67,8 @@ def to_html(notebook: Path | Mapping[str, Any], *, title: str, report: str | Non
     content = _opened(notebook)
     cells = content["cells"]
     language = _language(content)
-    shown = [_cell(cell, place, language) for place, cell in _numbered(cells)]
+    given = _parameters(content)
+    shown = [_cell(cell, place, language, given) for place, cell in _numbered(cells)]
     back = h("p", h("a", "Report of this run", href=quote(report)), class_="p-eyebrow") if report else None
     return document(
         title,
@@ -103,7 +113,7 @@ def _summary(cells: list[Mapping[str, Any]]) -> Html:
     return h("p", f"{total} code {'cell' if total == 1 else 'cells'}" + (f": {said}." if said else "."))
 
 
-def _cell(cell: Mapping[str, Any], place: int, language: str) -> Html:
+def _cell(cell: Mapping[str, Any], place: int, language: str, given: Html | None) -> Html:
     source = _text(cell.get("source"))
     if cell.get("cell_type") == "markdown":
         return h("section", _markdown(_with_attachments(source, cell)), class_="p-words")
@@ -111,19 +121,46 @@ def _cell(cell: Mapping[str, Any], place: int, language: str) -> Html:
         return h("section", h("pre", source), class_="p-words")
     status = _status(cell)
     tone, words = STATUSES[status]
+    kind = _kind(cell)
+    opened = (kind == "Code" and _is_short(source)) or status in ("failed", "interrupted", "running")
     return h(
         "section",
         h(
             "details",
-            h("summary", f"Code, cell {place} ", badge(tone, words)),
+            h("summary", f"{kind}, cell {place} ", badge(tone, words)),
             h("pre", h("code", _highlighted(source, language)), class_="p-code", tabindex=0),
-            open="open" if status in ("failed", "interrupted", "running") else None,
+            open="open" if opened else None,
         ),
+        given if kind == INJECTED else None,
         [_output(output) for output in cell.get("outputs") or ()],
         class_=f"p-cell p-is-{status or 'none'}",
         id=f"cell-{place}",
         aria_label=f"Code cell {place}, {words}",
     )
+
+
+def _kind(cell: Mapping[str, Any]) -> str:
+    """What a code cell is for: papermill knows the parameters by these tags."""
+    tags = (cell.get("metadata") or {}).get("tags") or ()
+    if "injected-parameters" in tags:
+        return INJECTED
+    return "Defaults of the parameters" if "parameters" in tags else "Code"
+
+
+def _is_short(source: str) -> bool:
+    return source.count("\n") < OPEN_LINES
+
+
+def _parameters(content: Mapping[str, Any]) -> Html | None:
+    """The parameters the run was given, as the engine recorded them; an empty one says so."""
+    papermill = (content.get("metadata") or {}).get("papermill")
+    given = papermill.get("parameters") if isinstance(papermill, Mapping) else None
+    if not isinstance(given, Mapping) or not given:
+        return None
+    shown = facts(
+        *((str(name), typed(_text(value)) if value != "" else "empty") for name, value in given.items())
+    )
+    return joined((h("p", GIVEN, class_="p-note"), shown))
 
 
 def _status(cell: Mapping[str, Any]) -> str:
@@ -177,7 +214,7 @@ def _rendered(mime: str, text: str) -> Html | None:
         return h("p", h("img", src=uri, alt="Image made by this cell"), class_="p-out") if uri else None
     if mime == "text/plain":
         return h("pre", _terminal(text), class_="p-out")
-    html = _markdown(text) if mime == "text/markdown" else _lowered(clean(text))
+    html = _markdown(text) if mime == "text/markdown" else laid_out(_lowered(clean(text)))
     return h("div", html, class_="p-out p-scroll", tabindex=0) if html.strip() else None
 
 
