@@ -59,12 +59,14 @@ def _step_of_run(at: Supervisor, nb: Any, template: Template) -> Any:
 
 def _plain(nb: Any, output_path: str | None) -> Any:
     """One step under plain papermill: a run of its own process, or the next step of an open one."""
-    from ctnb import datasets, flows, leases, settings
+    from ctnb import datasets, flows, leases, secrets, settings
+    from ctnb.supervision import bare, check_parameters
 
     given = dict(nb.metadata.get("papermill", {}).get("parameters", {}))
     step = str(nb.metadata["ctnb"].get("step", ""))
     project = settings.project(_start_folder(nb))
-    slug = _slug(nb, given)
+    slug = str(check_parameters(nb, given, secrets.known(project)).get("dataset", ""))
+    nb = bare(nb, given)
     dataset = datasets.dataset(slug, project.notebooks)
     with ExitStack() as stack:
         stack.enter_context(flows.hold_dataset(project, slug))
@@ -91,14 +93,6 @@ def _start_folder(nb: Any) -> Path | None:
     if any((folder / "ctnb.yml").is_file() for folder in (here, *here.parents)):
         return None
     return Path(told).resolve().parent
-
-
-def _slug(nb: Any, given: dict[str, Any]) -> str:
-    from ctnb import declarations
-
-    known = declarations.declared(nb)
-    slug = declarations.check(given, known).get("dataset", "")
-    return str(slug)
 
 
 def _joined(stack: ExitStack, project: Any, dataset: Any, step: str, given: dict[str, Any]) -> Supervisor:

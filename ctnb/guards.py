@@ -1,24 +1,33 @@
 """
 The data guard: the last wall between a table's cells and the notebook that goes into the record.
 
-It knows the cells that must not be quoted - texts of columns that identify, are sensitive or free text, and
-of columns without a role - and takes any of them out of a text that a cell printed.
+It knows the cells that must not be quoted - of columns that identify, are sensitive or free text, and of
+columns without a role - and takes any of them out of a text that a cell printed, in whatever letters.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ctnb import tables
+from ctnb.datasets import Column
 from ctnb.values import quote_name, quote_text
 
 SHORTEST = 4
 """Texts with fewer characters are words like Y and CT; they are left."""
 
+SHORTEST_NUMBER = 6
+"""Numbers with fewer digits stand in any count; they are left. A Social Security number has nine."""
+
+READ_TABLE = "read.parquet"
+NOTHING_READ = "[not kept: nothing was read yet, so ctnb cannot tell which texts are cells]\n"
+
 GUARDED = (None, "identifier", "sensitive", "free_text")
+TEXTS = ("text", "code", "url")
 REMOVED = "[removed: a cell of {}]"
 
 Guard = Callable[[str], str]
@@ -31,7 +40,8 @@ def guard(folders: Sequence[Path]) -> Guard:
         if len(text) < SHORTEST:
             return text
         for column, cell in _cells_in(text, folders):
-            text = text.replace(cell, REMOVED.format(column))
+            removed = REMOVED.format(column).replace("\\", "\\\\")
+            text = re.sub(re.escape(cell), removed, text, flags=re.IGNORECASE)
         return text
 
     return clean
@@ -57,6 +67,14 @@ def clean_outputs(notebook: Any, clean: Guard) -> None:
                     )
 
 
+def withhold_printed(notebook: Any) -> None:
+    """Take everything printed out of `notebook`: its data was not read, so there is nothing to compare with."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and output.name == "stdout":
+                output.text = NOTHING_READ
+
+
 def _cells_in(text: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
     """Column and text of each guarded cell that stands in `text`, the longest first."""
     found: set[tuple[str, str]] = set()
@@ -67,20 +85,25 @@ def _cells_in(text: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
 
 def _in_table(text: str, path: Path) -> set[tuple[str, str]]:
     table = tables.open_columns(path)
-    names = [
-        column.name for column in table if column.role in GUARDED and column.type in ("text", "code", "url")
-    ]
-    if not names:
+    guarded = [column for column in table if column.role in GUARDED and column.type != "boolean"]
+    if not guarded:
         return set()
     with tables.connect() as connection:
-        source = f"read_parquet({quote_text(str(path))})"
         each = " UNION ".join(
-            f"SELECT DISTINCT {quote_text(name)}, {quote_name(name)} FROM {source} "
-            f"WHERE length({quote_name(name)}) >= {SHORTEST} AND contains($1, {quote_name(name)})"
-            for name in names
+            _stands_in(column, f"read_parquet({quote_text(str(path))})") for column in guarded
         )
-        rows = connection.execute(each, [text]).fetchall()
+        rows = connection.execute(each, [text.lower()]).fetchall()
     return {(str(column), str(cell)) for column, cell in rows}
+
+
+def _stands_in(column: Column, source: str) -> str:
+    """SQL for the distinct cells of `column` that stand in the text $1, which is in small letters."""
+    shortest = SHORTEST if column.type in TEXTS else SHORTEST_NUMBER
+    cell = f"CAST({quote_name(column.name)} AS VARCHAR)"
+    return (
+        f"SELECT DISTINCT {quote_text(column.name)}, {cell} FROM {source} "
+        f"WHERE length({cell}) >= {shortest} AND contains($1, lower({cell}))"
+    )
 
 
 def _in_rejects(text: str, path: Path) -> set[tuple[str, str]]:
@@ -92,4 +115,5 @@ def _in_rejects(text: str, path: Path) -> set[tuple[str, str]]:
     for (original,) in rows:
         said = json.loads(original)
         cells |= {str(cell) for cell in (said.values() if isinstance(said, dict) else said)}
-    return {("a rejected row", cell) for cell in cells if len(cell) >= SHORTEST and cell in text}
+    low = text.lower()
+    return {("a rejected row", cell) for cell in cells if len(cell) >= SHORTEST and cell.lower() in low}

@@ -61,7 +61,7 @@ def write_step(step: Step) -> Path:
     """Write step.json, readable by its owner only, with empty folders for asks and answers."""
     folder = Path(step.folder)
     for name in ("asks", "answers"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in (folder / name).glob("*.json"):
             old.unlink()
     (folder / "result.json").unlink(missing_ok=True)

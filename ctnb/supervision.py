@@ -10,7 +10,7 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +129,7 @@ def perform(
     happened, `at.failure` holds the error, and the notebook as far as it came is returned.
     Raises NameUnknown and UsageError for parameters, before the step is recorded.
     """
-    values = _checked_parameters(at, notebook, given)
+    values = check_parameters(notebook, given, at.secrets)
     prepared = _prepared(notebook, values, given)
     _begin(at, step, prepared, origin, digest)
     began = time.monotonic()
@@ -144,10 +144,16 @@ def perform(
     return prepared
 
 
-def _checked_parameters(at: Supervisor, notebook: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(notebook: Any, given: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """
+    `given` over the defaults that `notebook` declares; `known` are the secrets that none may hold.
+
+    Raises NameUnknown, UsageError.
+    """
     values = declarations.check(given, declarations.declared(notebook))
     for name, value in values.items():
-        if isinstance(value, str) and any(secret and secret in value for secret in at.secrets):
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        if any(secret and json.dumps(secret, ensure_ascii=False)[1:-1] in text for secret in known):
             raise UsageError(
                 f"Parameter '{name}' holds a secret.",
                 hint="Name secrets in ctnb.yml; they are never parameters.",
@@ -159,16 +165,22 @@ def _prepared(notebook: Any, values: Mapping[str, Any], given: Mapping[str, Any]
     """A copy of `notebook` without outputs, with the one cell that loads the parameters."""
     import nbformat
 
-    made = copy.deepcopy(notebook)
-    made.cells = [c for c in made.cells if declarations.INJECTED_TAG not in c.metadata.get("tags", [])]
-    for cell in made.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+    made = bare(notebook, given)
     tagged = [i for i, c in enumerate(made.cells) if declarations.TAG in c.metadata.get("tags", [])]
     loads = nbformat.v4.new_code_cell(declarations.CELL_SOURCE, id=declarations.CELL_ID)
     loads.metadata["tags"] = [declarations.INJECTED_TAG]
     if values:
         made.cells.insert((tagged[0] + 1) if tagged else 0, loads)
+    return made
+
+
+def bare(notebook: Any, given: Mapping[str, Any]) -> Any:
+    """A copy of `notebook` without outputs, without papermill's cell of parameters and without their values."""
+    made = copy.deepcopy(notebook)
+    made.cells = [c for c in made.cells if declarations.INJECTED_TAG not in c.metadata.get("tags", [])]
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     told = {name: value if name in ("dataset", "run") else "(given)" for name, value in given.items()}
     kept = made.metadata.get("papermill", {})
     made.metadata["papermill"] = {**kept, "parameters": told}
@@ -246,6 +258,8 @@ def _save(at: Supervisor, step: str, notebook: Any) -> None:
 
     clean = guards.guard([at.folder(name) for name in records.STEPS])
     guards.clean_outputs(notebook, clean)
+    if step == "read" and not (at.folder("read") / guards.READ_TABLE).is_file():
+        guards.withhold_printed(notebook)
     documents.write_text(at.place / at.step(step).notebook, nbformat.writes(notebook) + "\n")
     with suppress(FileNotFoundError):
         (at.folder(step) / "autosave.ipynb").unlink()

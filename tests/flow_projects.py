@@ -242,8 +242,9 @@ def found_in(folder: Path, texts: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _stands(text: str, content: bytes) -> bool:
-    """Whether `text` is in `content`, also as JSON or HTML would write it."""
+    """Whether `text` is in `content`, in whatever letters, also as JSON or HTML would write it."""
     import html
 
     spellings = {text, json.dumps(text)[1:-1], html.escape(text), text.replace("/", "\\/")}
-    return any(spelling.encode() in content for spelling in spellings)
+    low = content.lower()
+    return any(spelling.lower().encode() in low for spelling in spellings)

@@ -28,7 +28,9 @@ SHORT_CELLS = fp.CTNB_YML + "runs:\n  cell_timeout_s: 1\n"
 SHORT_RUNS = fp.CTNB_YML + "runs:\n  run_timeout_s: 3\n"
 
 FAILURES = {
-    "exception": ("raise ValueError(f'{table.df().ssn.iloc[0]} is not a day')", fp.CTNB_YML, "failed", "raised ValueError"),
+    "exception": (
+        "raise ValueError(f'{table.df().ssn.iloc[0]} is not a day')", fp.CTNB_YML, "failed", "raised ValueError"
+    ),
     "quit": ("quit()", fp.CTNB_YML, "failed", "called quit()"),
     "exit": ("exit()", fp.CTNB_YML, "failed", "called quit()"),
     "sys-exit": ("import sys; sys.exit(0)", fp.CTNB_YML, "failed", "called sys.exit()"),
@@ -38,7 +40,7 @@ FAILURES = {
     "memory": ("raise MemoryError", fp.CTNB_YML, "crashed", "ran out of memory"),
     "slow-cell": ("import time; time.sleep(30)", SHORT_CELLS, "crashed", "ran longer than 1 s"),
     "slow-run": ("import time; time.sleep(30)", SHORT_RUNS, "crashed", "the notebook ran longer than 3 s"),
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
