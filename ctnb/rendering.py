@@ -234,7 +234,7 @@ def _release(project: Project, record: RunRecord) -> page.ReleaseFacts | None:
     url, note = made.url, ""
     if known.kind == "embedded" if known else made.portal == "local":
         # It may take another port each time: only the path lasts.
-        url, note = urlsplit(made.url).path, "on the embedded portal, while `ctnb portal serve` runs"
+        url, note = urlsplit(made.url).path, "on the embedded portal, while ctnb portal serve runs"
     return page.ReleaseFacts(
         made.portal, made.dataset_id, url, made.mode, made.rows_before, made.rows_after, True,
         _digest("Content of the released table", made.digest), note,

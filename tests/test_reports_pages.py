@@ -229,7 +229,7 @@ def test_findings_of_one_kind_stand_together_with_their_remedy_once() -> None:
         FindingFacts("one-value", (f"column_{n}",), "wait", n, 50, "Same.", "Coarsen it.") for n in range(30)
     )
     text = text_of(dataclasses.replace(waiting(), findings=found))
-    assert "30 findings in 30 columns" in text
+    assert "30 findings in 30 columns: column_29, column_28, column_27, column_26 and 26 more" in text
     assert text.count("Coarsen it.") == 1
     assert all(f"column_{n}" in text for n in range(30))
 

@@ -15,6 +15,9 @@ SEVERITIES = {"block": ("bad", "blocks"), "wait": ("warn", "needs a decision"), 
 FOLD_FINDINGS = 6
 """More findings of one kind are folded under their number."""
 
+NAMED_COLUMNS = 4
+"""So many columns of a fold are named in its line."""
+
 FOLD_COLUMNS = 6
 """More columns of one finding are folded under their number."""
 
@@ -81,9 +84,15 @@ def _several(found: list[FindingFacts]) -> Html:
     headings = [Heading("Columns"), Heading("Count", "number"), Heading("What")]
     cells = [(names(one.columns) or "the whole table", _of(one), one.text) for one in found]
     listed = table(f"Findings of {found[0].rule}", headings, cells)
-    columns = {name for one in found for name in one.columns}
-    said = f"{counted(len(found), 'finding')} in {counted(len(columns), 'column')}"
-    return folded(said, listed, rows=len(found), fold_rows=FOLD_FINDINGS)
+    columns = tuple(dict.fromkeys(name for one in found for name in one.columns))
+    said = f"{counted(len(found), 'finding')} in {counted(len(columns), 'column')}: "
+    more = f" and {len(columns) - NAMED_COLUMNS} more" if len(columns) > NAMED_COLUMNS else ""
+    return folded(
+        [said, names(columns[:NAMED_COLUMNS]) or "the whole table", more],
+        listed,
+        rows=len(found),
+        fold_rows=FOLD_FINDINGS,
+    )
 
 
 def _of(one: FindingFacts, *, before: str = "") -> Html:

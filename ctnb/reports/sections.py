@@ -239,7 +239,7 @@ def _step(one: StepFacts) -> tuple[object, ...]:
         badge(STEP_TONES.get(one.status, "idle"), one.status),
         moment(one.started) if one.started else "",
         "" if one.duration_s is None else duration(one.duration_s),
-        [one.reason, h("br") if one.reason and counts else None, counts],
+        joined((one.reason, h("br") if one.reason and counts else None, counts)),
     )
 
 
