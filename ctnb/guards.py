@@ -26,6 +26,9 @@ SHORTEST_NUMBER = 6
 READ_TABLE = "read.parquet"
 NOTHING_READ = "[not kept: nothing was read yet, so ctnb cannot tell which texts are cells]\n"
 
+PICTURES = ("image/png", "image/jpeg", "image/gif", "application/pdf")
+"""Outputs in base64, in which no text stands."""
+
 GUARDED = (None, "identifier", "sensitive", "free_text")
 TEXTS = ("text", "code", "url")
 REMOVED = "[removed: a cell of {}]"
@@ -62,9 +65,7 @@ def clean_outputs(notebook: Any, clean: Guard) -> None:
                 )
             else:
                 for kind, data in output.data.items():
-                    output.data[kind] = (
-                        clean(data) if isinstance(data, str) and kind.startswith("text/") else data
-                    )
+                    output.data[kind] = data if kind in PICTURES else _cleaned(data, clean)
 
 
 def withhold_printed(notebook: Any) -> None:
@@ -73,6 +74,17 @@ def withhold_printed(notebook: Any) -> None:
         for output in cell.get("outputs", []):
             if output.output_type == "stream" and output.name == "stdout":
                 output.text = NOTHING_READ
+
+
+def _cleaned(data: Any, clean: Guard) -> Any:
+    """`data`, text or JSON, with every text in it cleaned."""
+    if isinstance(data, str):
+        return clean(data)
+    if isinstance(data, list):
+        return [_cleaned(one, clean) for one in data]
+    if isinstance(data, dict):
+        return {clean(str(key)): _cleaned(one, clean) for key, one in data.items()}
+    return data
 
 
 def _cells_in(text: str, folders: Sequence[Path]) -> list[tuple[str, str]]:

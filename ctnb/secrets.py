@@ -59,6 +59,16 @@ def _file() -> dict[str, str]:
     if not told:
         return {}
     path = Path(told)
+    if not path.is_file():
+        raise SettingsInvalid(f"{FILE_VARIABLE} names a file that is not there: {path.name}.")
     if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SettingsInvalid(f"Others may read the file of secrets {path.name}.", hint=f"chmod 600 {path}")
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # carries the whole text
+        said = None
+    if not isinstance(said, dict) or not all(isinstance(one, str) for one in said.values()):
+        raise SettingsInvalid(
+            f"The file of secrets {path.name} is not a JSON object of texts.", hint='Write: {"NAME": "value"}'
+        )
+    return said
