@@ -116,7 +116,22 @@ def _joined(stack: ExitStack, project: Any, dataset: Any, step: str, given: dict
             f"There is no open run of {dataset.slug} for the step {step} to join.",
             hint="Run the read notebook first; a run is open until it has published or failed.",
         )
+    _check_order(mine[-1], step)
     return flows.join_run(stack, project, dataset, mine[-1])
+
+
+def _check_order(record: Any, step: str) -> None:
+    """Raise UsageError when a step before `step` is not done: the run stays open for it."""
+    from ctnb import records
+    from ctnb.errors import UsageError
+
+    done = {one.step for one in record.steps if one.status == "completed"}
+    for earlier in records.STEPS[: records.STEPS.index(step)]:
+        if earlier not in done:
+            raise UsageError(
+                f"Run {record.run} has not done {earlier} yet, which comes before {step}.",
+                hint=f"Execute {earlier}.ipynb first; the run stays open.",
+            )
 
 
 def _write_output(nb: Any, output_path: str | None) -> None:

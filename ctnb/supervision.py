@@ -197,13 +197,23 @@ def _begin(at: Supervisor, step: str, notebook: Any, origin: str, digest: str) -
         step=step, status="running", started=clock.stamp(), notebook=f"{number}-{step}.ipynb", template=origin,
         template_digest=digest, kernel=kernel,
     )  # fmt: skip
-    at.update(status="running", steps=(*(s for s in at.record.steps if s.step != step), made))
+    earlier = records.STEPS[: number - 1]
+    kept = tuple(one for one in at.record.steps if one.step in earlier)
+    at.update(status="running", steps=(*kept, made), **_taken_back(at, step))
     at.event("step started", {"step": step})
+
+
+def _taken_back(at: Supervisor, step: str) -> dict[str, None]:
+    """What the record said of `step` and of the steps after it: done again, their tables are others."""
+    for later in records.STEPS[records.STEPS.index(step) :]:
+        (at.folder(later) / "table.json").unlink(missing_ok=True)
+    facts = {"read": ("read", "transform", "review"), "transform": ("transform", "review")}
+    return dict.fromkeys(facts.get(step, ()))
 
 
 def _execute(at: Supervisor, step: str, notebook: Any, values: Mapping[str, Any]) -> Outcome:
     folder = at.folder(step)
-    for name in ("failure.json", "rejects.json", "table.json"):
+    for name in ("failure.json", "rejects.json"):
         (folder / name).unlink(missing_ok=True)
     told = Step(
         project=str(at.project.root), dataset=at.dataset.slug, run=at.record.run, step=step, work=str(at.work),
