@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def dataset_id(project: Project, dataset: Dataset, portal: str) -> str | None:
     path, keys = _id_place(project, dataset, portal)
     entry = documents.read(path, SettingsInvalid) if path.is_file() else {}
     for key in keys:
+        if not isinstance(entry, Mapping):
+            raise SettingsInvalid(
+                f"{path.name} does not say an id where it should: {': '.join(keys)}.",
+                hint=f"Write it as {': '.join(keys)}: abcd-1234, each part on a line of its own, indented.",
+            )
         entry = entry.get(key) or {}
     return str(entry) if entry else None
 

@@ -76,8 +76,8 @@ def current_step() -> Step | None:
     if not told:
         return None
     facts = read_json(Path(told))
-    table = facts.pop("table")
-    return Step(**facts, table=TableRef(**table) if table else None)
+    table, names = facts.pop("table"), tuple(facts.pop("secrets"))
+    return Step(**facts, table=TableRef(**table) if table else None, secrets=names)
 
 
 def write_json(path: Path, value: Any) -> None:

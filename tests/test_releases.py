@@ -1,0 +1,76 @@
+"""Releases: the versions of a dataset on its portals, and the ids that portals gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import CTNB_YML, SLUG
+from record_examples import released, written
+
+from ctnb import datasets, releases, settings, tables
+from ctnb.datasets import Column
+from ctnb.errors import SettingsInvalid
+from ctnb.settings import Project
+
+SOCRATA = "portals:\n  state:\n    kind: socrata\n    url: https://portal.example.org\n"
+
+
+@pytest.fixture
+def outside(project: Project) -> Project:
+    """A project with a portal outside, named `state`."""
+    (project.root / "ctnb.yml").write_text(CTNB_YML + SOCRATA, encoding="utf-8")
+    return settings.load(project.root)
+
+
+def test_the_newest_release_is_the_one_of_its_portal(project: Project) -> None:
+    """Each portal has its own line of releases."""
+    written(project, 2, release=released(2))
+    written(project, 1, release=released(1))
+    written(project, 3, release=released(3, "state"))
+    written(project, 4)
+    assert [one.facts.release for one in releases.of_dataset(project, SLUG)] == ["r1", "r2", "r3"]
+    newest = releases.newest(project, SLUG, "local")
+    assert newest is not None
+    assert (newest.facts.release, newest.by) == ("r2", "pat")
+    assert releases.newest(project, SLUG, "nowhere") is None
+
+
+def test_the_rows_of_a_release_are_kept(project: Project, tmp_path: Path) -> None:
+    """So that it can be compared and restored; when they are gone, that is said."""
+    written(project, 1, release=released(1))
+    found = releases.of_dataset(project, SLUG)[0]
+    assert releases.table(found) is None
+    with tables.connect() as connection:
+        columns = [Column(name="a", type="integer")]
+        table = tables.write(connection, "SELECT 1 AS a", columns, tmp_path / "table.parquet")
+    releases.keep(project, SLUG, "r1", table)
+    kept = releases.table(found)
+    assert kept is not None
+    assert kept.digest == table.digest
+
+
+def test_the_id_of_a_portal_outside_lies_beside_the_dataset(outside: Project) -> None:
+    """Everybody who works on the dataset publishes to the same place, and comments stay."""
+    dataset = datasets.dataset(SLUG, outside.notebooks)
+    assert releases.dataset_id(outside, dataset, "state") is None
+    (dataset.folder / "portal.yml").write_text("# ids\nformat: 1\nstate:\n", encoding="utf-8")
+    releases.note_dataset_id(outside, dataset, "state", "abcd-1234")
+    assert releases.dataset_id(outside, dataset, "state") == "abcd-1234"
+    assert "# ids" in (dataset.folder / "portal.yml").read_text(encoding="utf-8")
+
+
+def test_the_id_of_the_embedded_portal_is_this_machines_own(project: Project) -> None:
+    """It is not written into the dataset's folder, which others share."""
+    dataset = datasets.dataset(SLUG, project.notebooks)
+    releases.note_dataset_id(project, dataset, "local", "abcd-1234")
+    assert releases.dataset_id(project, dataset, "local") == "abcd-1234"
+    assert not (dataset.folder / "portal.yml").exists()
+
+
+def test_an_id_that_is_written_in_another_form_is_told(outside: Project) -> None:
+    """A file that a person edited is explained, not stumbled over."""
+    dataset = datasets.dataset(SLUG, outside.notebooks)
+    (dataset.folder / "portal.yml").write_text("state: abcd-1234\n", encoding="utf-8")
+    with pytest.raises(SettingsInvalid, match=r"portal\.yml does not say an id"):
+        releases.dataset_id(outside, dataset, "state")
