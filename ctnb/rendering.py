@@ -63,7 +63,7 @@ def report_facts(project: Project, record: RunRecord) -> page.ReportFacts:
 def _next(record: RunRecord) -> tuple[str, str]:
     """What has to be done, and the command that does it where there is one."""
     if record.status == "waiting":
-        return "Read this report and decide.", f'ctnb decide {record.run} approve --reason "..."'
+        return "Read this report, then approve or refuse.", f'ctnb decide {record.run} approve --reason "..."'
     action, colon, command = record.next.partition(": ctnb ")
     return (f"{action}:", f"ctnb {command}") if colon else (record.next, "")
 
@@ -127,6 +127,7 @@ def _account(record: RunRecord) -> page.RowAccount | None:
         rejected[one.rule] = rejected.get(one.rule, 0) + one.rows
     if len(read.rejects) > 1:  # a row may break several rules: the sum over rules is not a number of rows
         rejected = {"": read.rows_rejected}
+    rejected |= {f"left out: {rule}": rows for rule, rows in read.left_out.items()}
     removed = transform.removed if transform else {}
     suppressed = transform.suppressed if transform else {}
     return page.RowAccount(

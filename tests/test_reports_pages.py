@@ -279,7 +279,8 @@ def test_a_release_that_differs_when_read_back_is_not_called_equal() -> None:
 
 def test_a_run_without_an_end_says_so() -> None:
     """A run that was killed has no end."""
-    assert "no end recorded" in text_of(dataclasses.replace(waiting(), ended=None))
+    assert "no end recorded" in text_of(dataclasses.replace(blocked(), ended=None))
+    assert "not yet: it goes on after the decision" in text_of(dataclasses.replace(waiting(), ended=None))
 
 
 def test_the_same_facts_give_the_same_page() -> None:

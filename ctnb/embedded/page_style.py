@@ -55,7 +55,8 @@ button, .button { font: inherit; font-weight: 600; padding: .55rem 1rem; border:
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: .9rem 1.5rem;
   margin: 0; }
 dt { font-size: .8rem; color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--paper); }
+.scroll { position: relative; overflow-x: auto; border: 1px solid var(--line); border-radius: 8px;
+  background: var(--paper); }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { padding: .5rem .8rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
   max-width: 26rem; overflow-wrap: anywhere; }

@@ -22,6 +22,10 @@ TONES = {
 """The colour and icon beside each status; the status itself is always a word too."""
 
 
+NO_END = {"waiting": "not yet: it goes on after the decision"}
+"""What stands for the end of a run that may be without one."""
+
+
 def report(run: ReportFacts) -> str:
     """The report of `run` as a self-contained page; the same facts give the same page."""
     shown = [(name, title, section) for name, title, make in sections.ALL if (section := make(run))]
@@ -73,7 +77,12 @@ def _who(run: ReportFacts) -> Html:
         ("Run", code(run.run)),
         ("Started by", [person.name, h("small", f" ({person.established})")]),
         ("Started", moment(run.started)),
-        ("Ended", [moment(run.ended), h("small", f" ({took})")] if run.ended else "no end recorded"),
+        (
+            "Ended",
+            [moment(run.ended), h("small", f" ({took})")]
+            if run.ended
+            else NO_END.get(run.status, "no end recorded"),
+        ),
     )
 
 
