@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ctnb.datasets import Dataset
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.privacy.reviews import Review, headline
+from ctnb.reads import account_sentence
 from ctnb.tables import Table
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def _table(table: Table, what: str, at: Desk) -> None:
         rows = [[c.name, c.type, c.converted, c.empty, c.failed] for c in reading.columns]
         _put("Cells by column", ["column", "type", "converted", "empty", "failed"], rows)
     elif what == "closing" and reading:
-        kept = reading.rows_read - reading.rows_rejected
-        _put(f"{reading.rows_read:,} rows read = {kept:,} kept + {reading.rows_rejected:,} rejected")
+        _put(account_sentence(reading.table.rows, reading.rows_rejected, reading.left_out))
     elif what == "rules" and made:
         rows = [["removed", rule, count] for rule, count in made.removed.items()]
         rows += [["suppressed cells", column, count] for column, count in made.suppressed.items()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,8 @@ from ctnb import snapshots, tables
 from ctnb.datasets import Column, Dataset
 from ctnb.errors import AccountOpen, SourceInvalid, TooManyRejects
 from ctnb.snapshots import Snapshot
-from ctnb.sources import delimited
+from ctnb.sources.formats import open_source
+from ctnb.sources.opened import Asked, Loaded, Misfit
 from ctnb.tables import Table
 from ctnb.values import canonical_sql, parse_sql, quote_name, quote_text, shape
 
@@ -68,6 +69,8 @@ class Reading:
     """Records set aside; each counts once however many rules it breaks."""
     rejects: tuple[RejectCount, ...]
     """Why, by column and rule; a row may stand in several."""
+    left_out: Mapping[str, int]
+    """Records left out by a named rule of the kind of source, by rule."""
     columns: tuple[ColumnCount, ...]
     """What became of each column's cells."""
     rejects_path: Path | None
@@ -86,13 +89,22 @@ def read(dataset: Dataset, folder: Path, roots: Iterable[Path], *, source: str |
         contract.source.path, dataset.folder, [dataset.folder.parent, *roots], told=source
     )
     snapshot = snapshots.take(found, folder, told=source is not None)
-    text = delimited.open_delimited(
-        snapshot.path, delimiter=_delimiter(dataset, found), encoding=contract.source.encoding
-    )
-    places = match(text.header, contract.read_columns, contract.source.ignore)
+    asked = Asked(contract.source.delimiter, contract.source.encoding)
+    opened = open_source(snapshot.path, found.name, asked, format=contract.source.format)
+    places = match(opened.header, contract.read_columns, contract.source.ignore)
     with tables.connect(folder, threads=2) as connection:
-        misfits = delimited.load(connection, text, folder)
-        return _typed(connection, dataset, folder, snapshot, text.encoding, places, misfits)
+        loaded = opened.load(connection, folder)
+        return _typed(connection, dataset, folder, snapshot, opened.encoding, places, loaded)
+
+
+def account_sentence(kept: int, rejected: int, left_out: Mapping[str, int]) -> str:
+    """Where every row that was read went, as one line."""
+    parts = [
+        f"{kept:,} kept",
+        f"{rejected:,} rejected",
+        *(f"{rows:,} {rule}" for rule, rows in left_out.items()),
+    ]
+    return f"{kept + rejected + sum(left_out.values()):,} rows read = {' + '.join(parts)}"
 
 
 def match(header: Sequence[str], columns: Sequence[Column], ignore: Sequence[str]) -> dict[str, int]:
@@ -131,21 +143,11 @@ def match(header: Sequence[str], columns: Sequence[Column], ignore: Sequence[str
     return places
 
 
-def _delimiter(dataset: Dataset, found: Path) -> str:
-    source = dataset.contract.source
-    kind = source.format or found.suffix.lower().lstrip(".")
-    if kind not in ("csv", "tsv", "txt"):
-        raise SourceInvalid(
-            f"The source's kind '{kind}' is not known.", hint="Say source: format: csv or tsv in dataset.yml."
-        )
-    return source.delimiter or ("\t" if kind == "tsv" else ",")
-
-
 def _typed(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path, snapshot: Snapshot, encoding: str,
-    places: dict[str, int], misfits: list[delimited.Misfit],
+    places: dict[str, int], loaded: Loaded,
 ) -> Reading:  # fmt: skip
-    columns = dataset.contract.read_columns
+    columns, misfits = dataset.contract.read_columns, loaded.misfits
     _make_cells(connection, columns, places, dataset.contract.source.nulls)
     checks = [(column, rule, test) for column in columns for rule, test in _tests(column)]
     bad = " OR ".join(f"coalesce({test}, false)" for _, _, test in checks) or "false"
@@ -153,14 +155,15 @@ def _typed(
     counts = _reject_counts(connection, checks, misfits)
     rejected = _count(connection, "typed WHERE _bad") + len(misfits)
     path = _write_rejects(connection, checks, misfits, folder) if rejected else None
-    total = _count(connection, "typed") + len(misfits)
+    left_out = sum(loaded.left_out.values())
+    total = _count(connection, "typed") + len(misfits) + left_out
     profile = _profile(connection, columns, checks)
     _check_share(rejected, total, counts, dataset)
     kept = "SELECT * FROM typed WHERE NOT _bad ORDER BY _row"
     table = tables.write(connection, _renamed(kept, columns), columns, folder / "read.parquet")
-    if table.rows + rejected != total:
+    if table.rows + rejected + left_out != total:
         raise AccountOpen(f"Rows do not add up: {total} read, {table.rows} kept, {rejected} rejected.")
-    return Reading(table, snapshot, encoding, total, rejected, counts, profile, path)
+    return Reading(table, snapshot, encoding, total, rejected, counts, dict(loaded.left_out), profile, path)
 
 
 def _make_cells(
@@ -218,7 +221,7 @@ Check = tuple[Column, str, str]
 
 
 def _reject_counts(
-    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], misfits: Sequence[delimited.Misfit]
+    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], misfits: Sequence[Misfit]
 ) -> tuple[RejectCount, ...]:
     counts = [RejectCount("", rule, rows) for rule, rows in sorted(Counter(m.rule for m in misfits).items())]
     if checks:
@@ -247,7 +250,7 @@ def _profile(
 def _write_rejects(
     connection: duckdb.DuckDBPyConnection,
     checks: Sequence[Check],
-    misfits: Sequence[delimited.Misfit],
+    misfits: Sequence[Misfit],
     folder: Path,
 ) -> Path:
     """One line per row, column and rule, with the row's original cells as JSON. Private."""

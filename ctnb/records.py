@@ -69,7 +69,15 @@ class ReadFacts(documents.Form):
     rows_kept: int
     rows_rejected: int
     rejects: tuple[RejectFact, ...] = ()
+    left_out: dict[str, int] = Field(
+        default_factory=dict, description="Rows left out by a named rule, by rule."
+    )
     columns: tuple[ColumnFact, ...] = ()
+
+    @property
+    def closes(self) -> bool:
+        """Whether rows read = rows kept + rows rejected + rows left out by a named rule."""
+        return self.rows_read == self.rows_kept + self.rows_rejected + sum(self.left_out.values())
 
 
 class TransformFacts(documents.Form):

@@ -250,7 +250,8 @@ def _reading_facts(reading: Reading) -> dict[str, Any]:
         "source": reading.snapshot.name, "told": reading.snapshot.told, "bytes": reading.snapshot.bytes,
         "digest": reading.snapshot.digest, "snapshot": str(reading.snapshot.path), "encoding": reading.encoding,
         "rows_read": reading.rows_read, "rows_rejected": reading.rows_rejected,
-        "rejects": [asdict(one) for one in reading.rejects], "columns": [asdict(one) for one in reading.columns],
+        "rejects": [asdict(one) for one in reading.rejects], "left_out": dict(reading.left_out),
+        "columns": [asdict(one) for one in reading.columns],
     }  # fmt: skip
 
 

@@ -284,28 +284,45 @@ def _conclude(at: Supervisor, step: str, outcome: Outcome) -> CtnbError | None:
         _take_result(at, step)
     except CtnbError as error:
         return error
-    return None
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        answering.log_mistake(at, step, error)  # a kernel may write anything; the text may quote it
+    else:
+        return None
+    return StepFailed(
+        f"Step {step} left a result that cannot be used.",
+        hint="Close it with ctnb.done(...), and write nothing by hand.",
+    )
 
 
 def _failure(at: Supervisor, step: str, outcome: Outcome) -> CtnbError:
     if outcome.status == "interrupted":
         ended = errors.Terminated if outcome.signal == "SIGTERM" else errors.Interrupted
         return ended(outcome.reason)
-    told = at.folder(step) / "failure.json"
-    if outcome.status == "failed" and told.is_file():
-        said = stepfiles.read_json(told)
-        if said["kind"] == outcome.exception_name:
-            return _own_error(said, guards.guard([at.folder(name) for name in records.STEPS]))
+    said = _told(at.folder(step) / "failure.json")
+    if outcome.status == "failed" and said.get("kind") == outcome.exception_name:
+        if own := _own_error(said, guards.guard([at.folder(name) for name in records.STEPS])):
+            return own
     hint = f"The whole text is in {at.folder(step) / 'kernel.log'}, which only you can read."
     kind = StepCrashed if outcome.status == "crashed" else StepFailed
     return kind(f"Step {step}: {outcome.reason}.".replace("..", "."), hint=hint)
 
 
-def _own_error(said: Mapping[str, Any], clean: guards.Guard) -> CtnbError:
-    """An error of ctnb's own that the kernel raised; its words pass the guard, because kernels are not trusted."""
-    kind = getattr(errors, said["kind"], StepFailed)
+def _told(path: Path) -> Mapping[str, Any]:
+    """What a kernel left in the file `path`; nothing when that is no mapping. Kernels are not trusted."""
+    try:
+        said = stepfiles.read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _own_error(said: Mapping[str, Any], clean: guards.Guard) -> CtnbError | None:
+    """An error of ctnb's own that the kernel raised, its words passed through the guard; None for any other."""
+    kind = getattr(errors, str(said["kind"]), None)
+    if not isinstance(kind, type) or not issubclass(kind, CtnbError) or issubclass(kind, errors.Interrupted):
+        return None
     made: CtnbError = kind.__new__(kind)
-    CtnbError.__init__(made, clean(str(said["what"])), hint=clean(str(said["hint"])))
+    CtnbError.__init__(made, clean(str(said.get("what", ""))), hint=clean(str(said.get("hint", ""))))
     return made
 
 
@@ -370,7 +387,7 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
         raise StepFailed("The read step kept no snapshot of its source.", hint="Use ctnb.read(ds).")
     told["digest"] = digests.keyed(digests.of_file(snapshot), at.project.key)
     facts = ReadFacts(**told, rows_kept=table.rows)
-    if facts.rows_read != facts.rows_kept + facts.rows_rejected:
+    if not facts.closes:
         raise AccountOpen(
             f"Rows do not add up: {facts.rows_read:,} read, {facts.rows_kept:,} kept, "
             f"{facts.rows_rejected:,} rejected.",
@@ -403,9 +420,11 @@ def _transform_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> T
 
 
 def _note_rejects(at: Supervisor, step: str) -> None:
-    path = at.folder(step) / "rejects.json"
-    if step == "read" and path.is_file():
-        said = stepfiles.read_json(path)
+    """The counts that a refused reading left; they are shown as far as they are counts."""
+    said = _told(at.folder(step) / "rejects.json")
+    if step != "read" or not said:
+        return
+    with suppress(ValueError, TypeError):
         facts = ReadFacts(
             source="", told=bool(at.source), bytes=0, digest="", encoding="", rows_kept=0, **said
         )

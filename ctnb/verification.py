@@ -189,7 +189,7 @@ def _meaning(
 ) -> Iterator[Fault]:
     """Findings -> review -> decision -> release, and the row account."""
     read, made, release = record.read, record.transform, record.release
-    if read and read.digest and read.rows_read != read.rows_kept + read.rows_rejected:
+    if read and read.digest and not read.closes:
         yield Fault(f"{name}/run.json", None, "rows read are not rows kept and rejected")
     if read and made and made.rows_in != read.rows_kept:
         yield Fault(f"{name}/run.json", None, "the transform took other rows than were kept")

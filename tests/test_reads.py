@@ -192,9 +192,9 @@ def test_cells_may_be_separated_by_other_marks(tmp_path: Path, name: str, source
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
-    """A spreadsheet is not guessed at."""
-    with pytest.raises(SourceInvalid, match="kind 'xlsx' is not known"):
-        reading(tmp_path, "a\n", contract(*text("a"), source={"path": "a.xlsx"}), "a.xlsx")
+    """A kind of file that ctnb does not know is not guessed at."""
+    with pytest.raises(SourceInvalid, match="not known by its suffix .\.dbf."):
+        reading(tmp_path, "a\n", contract(*text("a"), source={"path": "a.dbf"}), "a.dbf")
 
 
 RAGGED = 'a,b\n1,2\n3\n4,5,6\n\n7,8,\n"9"x,10\n11,12\n'

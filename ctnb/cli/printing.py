@@ -11,6 +11,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
+from ctnb.reads import account_sentence
 from ctnb.records import RunRecord
 from ctnb.settings import Project
 
@@ -57,9 +58,7 @@ def counts(record: RunRecord) -> list[str]:
     """The row account in a line or two."""
     lines, read, made = [], record.read, record.transform
     if read:
-        lines.append(
-            f"{read.rows_read:,} rows read = {read.rows_kept:,} kept + {read.rows_rejected:,} rejected"
-        )
+        lines.append(account_sentence(read.rows_kept, read.rows_rejected, read.left_out))
     if made:
         hidden = sum(made.suppressed.values())
         groups = f"{made.rows_out:,} groups that count {made.counted:,}" if made.counted is not None else ""

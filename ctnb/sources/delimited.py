@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctnb.errors import SourceInvalid
+from ctnb.sources.opened import Asked, Loaded, Misfit
 from ctnb.values import quote_text
 
 if TYPE_CHECKING:
@@ -37,17 +38,32 @@ class Delimited:
     header: tuple[str, ...]
     """The header's cells, as they stand."""
 
+    def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
+        """Bring the records into `connection` as `numbered`; see `Opened.load`."""
+        import duckdb
 
-@dataclass(frozen=True)
-class Misfit:
-    """A record that does not fit the header."""
+        names = [f"c{place}" for place in range(1, len(self.header) + 1)]
+        try:
+            connection.execute(
+                f"CREATE TABLE raw AS SELECT * FROM {_read_csv(self.path, self.delimiter, names)}"
+            )
+            trouble = False
+        except duckdb.Error:  # its text quotes the line; the second reading says what is wrong without
+            trouble = True
+        if trouble:
+            return Loaded(_load_by_record(connection, self, names))
+        connection.execute("CREATE VIEW numbered AS SELECT rowid + 1 AS _row, * FROM raw")
+        return Loaded()
 
-    row: int
-    """Its number among the records, from 1, the header not counted."""
-    rule: str
-    """`too few cells` or `too many cells`."""
-    cells: tuple[str, ...]
-    """What it held; for the private rejects file only."""
+
+def opened_csv(path: Path, asked: Asked) -> Delimited:
+    """The CSV file `path`: cells between commas, or what `asked` says. Raises SourceInvalid."""
+    return open_delimited(path, delimiter=asked.delimiter or ",", encoding=asked.encoding)
+
+
+def opened_tsv(path: Path, asked: Asked) -> Delimited:
+    """The TSV file `path`: cells between tabs, or what `asked` says. Raises SourceInvalid."""
+    return open_delimited(path, delimiter=asked.delimiter or "\t", encoding=asked.encoding)
 
 
 def open_delimited(path: Path, *, delimiter: str, encoding: str) -> Delimited:
@@ -64,30 +80,8 @@ def open_delimited(path: Path, *, delimiter: str, encoding: str) -> Delimited:
     return Delimited(text, found, delimiter, tuple(header))
 
 
-def load(connection: duckdb.DuckDBPyConnection, source: Delimited, work: Path) -> list[Misfit]:
-    """
-    Bring the records of `source` into `connection` as the table `raw` and return those that do not fit.
-
-    `raw` has a BIGINT column `_row` (the record's number from 1) and VARCHAR columns c1, c2, ... in the
-    header's order; an empty cell is NULL.
-    """
-    import duckdb
-
-    names = [f"c{place}" for place in range(1, len(source.header) + 1)]
-    strict = _read_csv(source.path, source.delimiter, names)
-    try:
-        connection.execute(f"CREATE TABLE raw AS SELECT * FROM {strict}")
-        trouble = False
-    except duckdb.Error:  # its text quotes the line; the second reading says what is wrong without
-        trouble = True
-    if not trouble:
-        connection.execute("CREATE VIEW numbered AS SELECT rowid + 1 AS _row, * FROM raw")
-        return []
-    return _load_by_record(connection, source, names, work)
-
-
 def _load_by_record(
-    connection: duckdb.DuckDBPyConnection, source: Delimited, names: list[str], work: Path
+    connection: duckdb.DuckDBPyConnection, source: Delimited, names: list[str]
 ) -> list[Misfit]:
     import pyarrow as pa
 

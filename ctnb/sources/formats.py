@@ -1,0 +1,34 @@
+"""The kinds of files a source can be: a dict, from a contract's format or a file's suffix to what opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ctnb.errors import SourceInvalid
+from ctnb.sources import delimited
+from ctnb.sources.opened import Asked, Opened
+
+Opener = Callable[[Path, Asked], Opened]
+
+FORMATS: dict[str, Opener] = {
+    "csv": delimited.opened_csv,
+    "tsv": delimited.opened_tsv,
+}
+
+SUFFIXES: dict[str, str] = {".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv"}
+
+
+def open_source(path: Path, name: str, asked: Asked, *, format: str | None = None) -> Opened:
+    """
+    Open the file `path`, which its owner calls `name`, as `format`, or as its suffix says when None.
+
+    Raises SourceInvalid when the kind is not known or the file is not of it.
+    """
+    kind = format or SUFFIXES.get(Path(name).suffix.lower(), "")
+    if kind not in FORMATS:
+        raise SourceInvalid(
+            f"The source's kind of file is not known by its suffix '{Path(name).suffix}'.",
+            hint=f"Say source: format: in dataset.yml, one of {', '.join(FORMATS)}.",
+        )
+    return FORMATS[kind](path, asked)

@@ -1,0 +1,68 @@
+"""
+The seam between kinds of sources and the reading: whatever the file, it yields text under a known header.
+
+A kind of source is one module with a function `opened(path, asked)`; `ctnb.sources.formats` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a contract says of its source's file; each kind takes what concerns it."""
+
+    delimiter: str | None = None
+    """What separates cells; by the kind of file when None."""
+    encoding: str = "auto"
+    """auto, utf-8 or cp1252."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A record that does not fit the header."""
+
+    row: int
+    """Its number among the records, from 1, the header not counted."""
+    rule: str
+    """What is wrong with it, e.g. `too few cells`."""
+    cells: tuple[str, ...]
+    """What it held; for the private rejects file only."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of the records of a source."""
+
+    misfits: list[Misfit] = field(default_factory=list)
+    """Records that do not fit the header; they become rejects."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Records that a named rule leaves out, e.g. footnotes of a workbook, by rule."""
+
+
+class Opened(Protocol):
+    """A source whose header is known."""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The header's cells, as they stand."""
+
+    @property
+    def encoding(self) -> str:
+        """How text was encoded; empty where the kind of file says so itself."""
+
+    def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
+        """
+        Bring the records into `connection` as the relation `numbered`.
+
+        It has a BIGINT column `_row` (the record's number from 1) and VARCHAR columns c1, c2, ... in the
+        header's order; an empty cell is NULL. `work` is a private folder for what does not fit into memory.
+        Raises SourceInvalid; no message quotes a cell.
+        """
