@@ -70,14 +70,12 @@ def _kind(found: list[FindingFacts]) -> Html:
 
 def _single(one: FindingFacts) -> Html:
     listed = names(one.columns) or Html("The whole table")
-    if len(one.columns) > FOLD_COLUMNS:
-        listed = folded(
-            counted(len(one.columns), "column"), h("p", listed), rows=len(one.columns), fold_rows=FOLD_COLUMNS
-        )
-    else:
-        listed = h("p", listed, _of(one, before=": "), class_="p-where")
-        return joined((listed, h("p", one.text) if one.text else None))
-    return joined((h("p", one.text) if one.text else None, h("p", _of(one), class_="p-where"), listed))
+    text = h("p", one.text) if one.text else None
+    count = len(one.columns)
+    if count <= FOLD_COLUMNS:
+        return joined((h("p", listed, _of(one, before=": "), class_="p-where"), text))
+    fold = folded(counted(count, "column"), h("p", listed), rows=count, fold_rows=FOLD_COLUMNS)
+    return joined((text, h("p", _of(one), class_="p-where"), fold))
 
 
 def _several(found: list[FindingFacts]) -> Html:
@@ -85,14 +83,14 @@ def _several(found: list[FindingFacts]) -> Html:
     cells = [(names(one.columns) or "the whole table", _of(one), one.text) for one in found]
     listed = table(f"Findings of {found[0].rule}", headings, cells)
     columns = tuple(dict.fromkeys(name for one in found for name in one.columns))
+    more = len(columns) - NAMED_COLUMNS
     said = f"{counted(len(found), 'finding')} in {counted(len(columns), 'column')}: "
-    more = f" and {len(columns) - NAMED_COLUMNS} more" if len(columns) > NAMED_COLUMNS else ""
-    return folded(
-        [said, names(columns[:NAMED_COLUMNS]) or "the whole table", more],
-        listed,
-        rows=len(found),
-        fold_rows=FOLD_FINDINGS,
-    )
+    first = [
+        said,
+        names(columns[:NAMED_COLUMNS]) or "the whole table",
+        f" and {more} more" if more > 0 else "",
+    ]
+    return folded(first, listed, rows=len(found), fold_rows=FOLD_FINDINGS)
 
 
 def _of(one: FindingFacts, *, before: str = "") -> Html:
