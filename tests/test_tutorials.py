@@ -114,6 +114,29 @@ def test_the_written_tutorial_works_as_it_stands(tmp_path: Path) -> None:
     terminal.follow(page)
 
 
+@pytest.mark.slow
+def test_the_readmes_demonstration_prints_what_the_readme_shows(project_copy: Path) -> None:
+    """`ctnb demo` in a fresh copy: every line shown is there, in its order, and it ends with 0."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command, _, shown = readme.partition("```console\n")[2].partition("```")[0].partition("\n")
+    assert command == "$ make demo"  # which calls ctnb demo once all is set up
+    terminal = Terminal(project_copy)
+    terminal.type("ctnb demo", shown)
+    assert terminal.codes == [0]
+
+
+@pytest.mark.slow
+def test_the_readmes_python_session_is_true(project_copy: Path, tmp_path: Path) -> None:
+    """A doctest of the README, in a project."""
+    session = tmp_path / "readme.txt"
+    session.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "doctest", str(session)], cwd=project_copy, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, "")
+
+
 def test_the_comparison_of_outputs_finds_what_differs() -> None:
     """A line that is not there, or in another order, is found; ids and times do not count."""
     seen = "one\n  run 20261121T154805Z-9e70\nread done 1.3 s\n"
@@ -141,6 +164,11 @@ def executed(project: Path, name: str) -> Any:
     return client.execute()
 
 
+def records_in(project: Path) -> list[Path]:
+    """Everything that lies in runs/."""
+    return sorted((project / "runs").rglob("*"))
+
+
 def told(notebook: Any, source: str) -> str:
     """What the one cell whose code holds `source` put out, as text."""
     [cell] = [cell for cell in notebook.cells if cell.cell_type == "code" and source in cell.source]
@@ -150,17 +178,19 @@ def told(notebook: Any, source: str) -> str:
 
 def test_the_tutorial_of_the_first_dataset_runs_and_shows_what_it_says(project_copy: Path) -> None:
     """The row accounts close, the review waits, nothing is sent, and runs/ stays empty."""
+    before = records_in(project_copy)
     made = executed(project_copy, "first-dataset")
     assert told(made, "ctnb.read(ds)") == "2,000 rows read = 2,000 kept + 0 rejected"
     assert told(made, '"rejects"').startswith("0 rows rejected")
     assert told(made, "ctnb.transform(table, ds)").startswith("2,000 rows in = 2,000 counted in ")
     assert told(made, "ctnb.review(result, ds)").startswith("The review is waiting")
     assert told(made, "ctnb.publish").startswith("Nothing was sent")
-    assert not (project_copy / "runs").exists()
+    assert records_in(project_copy) == before
 
 
 def test_the_tutorial_of_reading_a_review_counts_as_the_review_does(project_copy: Path) -> None:
     """What a reader counts by hand is what the finding says; the second review waits; nothing is sent."""
+    before = records_in(project_copy)
     made = executed(project_copy, "reading-a-review")
     worst, counted = told(made, "worst.rule"), told(made, "mine")
     assert worst.startswith("small-class ")
@@ -169,7 +199,7 @@ def test_the_tutorial_of_reading_a_review_counts_as_the_review_does(project_copy
     assert int(told(made, "fewer").split()[-2]) < 6
     assert "complementary-unchecked" in told(made, '"findings"')
     assert told(made, "receipt.sent").startswith("(False, 'Nothing was sent")
-    assert not (project_copy / "runs").exists()
+    assert records_in(project_copy) == before
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
