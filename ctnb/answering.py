@@ -25,13 +25,12 @@ FINDINGS = "findings.json"
 def answer_pending(at: Supervisor, step: str) -> None:
     """Answer every open ask of `step`; called often, from one thread at a time."""
     for path in asks.pending(at.folder(step)):
-        said = stepfiles.read_json(path)
         try:
-            value = _answer(at, step, said)
+            value = _answer(at, step, stepfiles.read_json(path))
         except CtnbError as error:
             asks.answer_error(path, error)
         except Exception as error:  # noqa: BLE001 - the kernel waits for an answer; the text may quote data
-            _log(at, step, error)
+            log_mistake(at, step, error)
             asks.answer_error(path, StepFailed(f"The supervisor failed with {type(error).__name__}."))
         else:
             asks.answer(path, value)
@@ -151,8 +150,8 @@ def _rehearsed(at: Supervisor, table: Table) -> Receipt:
     )  # fmt: skip
 
 
-def _log(at: Supervisor, step: str, error: Exception) -> None:
-    """The whole traceback of a mistake in ctnb goes to the step's private folder."""
+def log_mistake(at: Supervisor, step: str, error: Exception) -> None:
+    """The whole traceback of what should not happen goes to the step's private folder."""
     import traceback
 
     text = "".join(traceback.format_exception(error))

@@ -146,19 +146,18 @@ def _write_output(nb: Any, output_path: str | None) -> None:
 
 def _calm(nb: Any) -> Any:
     """`nb` with expected errors as text: papermill raises for error outputs, the supervisor has judged them."""
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [_calm_output(one) for one in cell.outputs]
+            if cell.metadata.get("papermill", {}).get("status") == "completed":
+                cell.metadata.papermill.exception = False
+    return nb
+
+
+def _calm_output(output: Any) -> Any:
     from nbformat.v4 import new_output
 
-    for cell in nb.cells:
-        cell.outputs = (
-            [
-                new_output("stream", name="stdout", text=f"{one.ename} was raised, as the cell expects\n")
-                if one.output_type == "error"
-                else one
-                for one in cell.get("outputs", [])
-            ]
-            if cell.cell_type == "code"
-            else []
-        )
-        if cell.cell_type != "code":
-            del cell["outputs"]
-    return nb
+    if output.output_type != "error":
+        return output
+    said = f"{output.ename} was raised, as the cell expects\n"
+    return new_output("stream", name="stdout", text=said)

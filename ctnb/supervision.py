@@ -299,9 +299,10 @@ def _failure(at: Supervisor, step: str, outcome: Outcome) -> CtnbError:
         ended = errors.Terminated if outcome.signal == "SIGTERM" else errors.Interrupted
         return ended(outcome.reason)
     said = _told(at.folder(step) / "failure.json")
-    if outcome.status == "failed" and said.get("kind") == outcome.exception_name:
-        if own := _own_error(said, guards.guard([at.folder(name) for name in records.STEPS])):
-            return own
+    own = outcome.status == "failed" and said.get("kind") == outcome.exception_name
+    clean = guards.guard([at.folder(name) for name in records.STEPS])
+    if own and (error := _own_error(said, clean)):
+        return error
     hint = f"The whole text is in {at.folder(step) / 'kernel.log'}, which only you can read."
     kind = StepCrashed if outcome.status == "crashed" else StepFailed
     return kind(f"Step {step}: {outcome.reason}.".replace("..", "."), hint=hint)

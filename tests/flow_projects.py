@@ -173,7 +173,7 @@ def edited(
         templates.edit(project, datasets.dataset(SLUG, project.notebooks), step)
     notebook = json.loads(path.read_text(encoding="utf-8"))
     cells = [cell for cell in notebook["cells"] if not drop or drop not in "".join(cell["source"])]
-    made = [_code(f"added-{n}", source) for n, source in enumerate(sources)]
+    made = [code_cell(f"added-{len(cells)}-{n}", source) for n, source in enumerate(sources)]
     place = len(cells) - 1 if at is None else at
     notebook["cells"] = [*cells[:place], *made, *cells[place:]]
     for cell in notebook["cells"]:
@@ -183,7 +183,8 @@ def edited(
     return path
 
 
-def _code(name: str, source: str) -> dict[str, Any]:
+def code_cell(name: str, source: str) -> dict[str, Any]:
+    """A code cell, as a notebook's JSON has it."""
     return {
         "cell_type": "code", "id": name, "metadata": {}, "source": source, "outputs": [], "execution_count": None
     }  # fmt: skip
