@@ -115,12 +115,12 @@ def test_the_written_tutorial_works_as_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_readmes_demonstration_prints_what_the_readme_shows(project_copy: Path) -> None:
+def test_the_readmes_demonstration_prints_what_the_readme_shows(tmp_path: Path) -> None:
     """`ctnb demo` in a fresh copy: every line shown is there, in its order, and it ends with 0."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     command, _, shown = readme.partition("```console\n")[2].partition("```")[0].partition("\n")
     assert command == "$ make demo"  # which calls ctnb demo once all is set up
-    terminal = Terminal(project_copy)
+    terminal = Terminal(copied(tmp_path / "project"))
     terminal.type("ctnb demo", shown)
     assert terminal.codes == [0]
 
@@ -129,11 +129,13 @@ def test_the_readmes_demonstration_prints_what_the_readme_shows(project_copy: Pa
 def test_the_readmes_python_session_is_true(project_copy: Path, tmp_path: Path) -> None:
     """A doctest of the README, in a project."""
     session = tmp_path / "readme.txt"
-    session.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    session.write_text(readme.partition("```python\n")[2].partition("```")[0], encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, "-m", "doctest", str(session)], cwd=project_copy, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
+    assert ">>> ctnb.publish" in session.read_text(encoding="utf-8").replace("release = ", "")
     assert (ended.returncode, ended.stdout) == (0, "")
 
 
@@ -145,16 +147,18 @@ def test_the_comparison_of_outputs_finds_what_differs() -> None:
     assert unlike("read done 1.3 s\none\n", seen) == "one"
 
 
-@pytest.fixture(scope="module")
-def project_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the project ships to people: notebooks, templates and settings."""
-    place = tmp_path_factory.mktemp("tutorials") / "project"
+def copied(place: Path) -> Path:
+    """A copy, in `place`, of what the project ships to people: notebooks, templates and settings."""
     for name in ("notebooks", "templates"):
-        shutil.copytree(
-            ROOT / name, place / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "portal.yml")
-        )
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     shutil.copy(ROOT / "ctnb.yml", place)
     return place
+
+
+@pytest.fixture(scope="module")
+def project_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project for drafts, which leave no record."""
+    return copied(tmp_path_factory.mktemp("tutorials") / "project")
 
 
 def executed(project: Path, name: str) -> Any:
