@@ -34,6 +34,8 @@ from ctnb.errors import CtnbError, Interrupted, NameUnknown, ReviewNotCleared, T
 from ctnb.kernels.pools import KernelPool
 from ctnb.locks import hold
 from ctnb.privacy import decisions
+from ctnb.privacy.decisions import Clearance
+from ctnb.privacy.reviews import Review
 from ctnb.records import STEPS, RunRecord
 from ctnb.settings import Project
 from ctnb.supervision import Progress, Supervisor, perform
@@ -292,16 +294,23 @@ def _execute(at: Supervisor, template: templates.Template) -> None:
 def _not_cleared(at: Supervisor) -> bool:
     """Whether publishing must not begin; `at.failure` then says why."""
     try:
-        found = publishing.clearance(
-            at.project, at.dataset, answering.review_that_counts(at), at.record.portal
-        )
+        review = answering.review_that_counts(at)
+        found = publishing.clearance(at.project, at.dataset, review, at.record.portal)
     except CtnbError as error:
         at.failure = error
         return True
     if found.cleared:
         return False
-    at.failure = ReviewNotCleared(found.why, state=found.state)
+    at.failure = ReviewNotCleared(_why_held(review, found), state=found.state)
     return True
+
+
+def _why_held(review: Review, found: Clearance) -> str:
+    """Why a review is not cleared, with what waits in it."""
+    waiting = sum(finding.severity == "wait" for finding in review.findings)
+    if found.state != "waiting" or not waiting:
+        return found.why
+    return f"{waiting} finding{'s wait' if waiting > 1 else ' waits'} for a decision. {found.why}"
 
 
 def _verdict(at: Supervisor) -> tuple[str, str, str, int]:
@@ -317,7 +326,7 @@ def _verdict(at: Supervisor) -> tuple[str, str, str, int]:
         return (
             status,
             error.what,
-            error.hint or f"Correct it and start again: ctnb run {slug}",
+            error.hint or f"Start it again: ctnb run {slug}",
             error.exit_code,
         )
     if at.record.release:

@@ -282,10 +282,14 @@ def _check_share(rejected: int, total: int, counts: Sequence[RejectCount], datas
     worst = sorted(counts, key=lambda count: -count.rows)[:5]
     listed = ", ".join(f"{count.column or 'record'}: {count.rule} {count.rows}" for count in worst)
     raise TooManyRejects(
-        f"{rejected:,} of {total:,} rows do not fit the contract (allowed: {allowed:.2%}): {listed}.",
+        f"{rejected:,} of {total:,} rows do not fit the contract (allowed: {_share(allowed)}): {listed}.",
         hint="Correct the source or the contract; the rows are in the run's private rejects.parquet.",
         rejected=rejected, total=total, counts=tuple(counts),
     )  # fmt: skip
+
+
+def _share(share: float) -> str:
+    return f"{share:.2%}" if share else "none"
 
 
 def _renamed(query: str, columns: Sequence[Column]) -> str:

@@ -181,7 +181,9 @@ def bare(notebook: Any, given: Mapping[str, Any]) -> Any:
     for cell in made.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    told = {name: value if name in ("dataset", "run") else "(given)" for name, value in given.items()}
+    told = {
+        name: value if not value or name in ("dataset", "run") else "(given)" for name, value in given.items()
+    }
     kept = made.metadata.get("papermill", {})
     made.metadata["papermill"] = {**kept, "parameters": told}
     for name in ("input_path", "output_path"):
@@ -297,7 +299,8 @@ def _conclude(at: Supervisor, step: str, outcome: Outcome) -> CtnbError | None:
 def _failure(at: Supervisor, step: str, outcome: Outcome) -> CtnbError:
     if outcome.status == "interrupted":
         ended = errors.Terminated if outcome.signal == "SIGTERM" else errors.Interrupted
-        return ended(outcome.reason)
+        how = "it was asked to end (SIGTERM)" if outcome.signal == "SIGTERM" else "Ctrl-C"
+        return ended(f"The run was interrupted in step {step.replace('_', ' ')}: {how}.")
     said = _told(at.folder(step) / "failure.json")
     own = outcome.status == "failed" and said.get("kind") == outcome.exception_name
     clean = guards.guard([at.folder(name) for name in records.STEPS])

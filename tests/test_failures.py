@@ -206,7 +206,7 @@ def test_a_signal_ends_the_run_as_interrupted(visits: Project, number: int, code
         assert process.wait(60) == code
     record = records.find(visits, fp.SLUG)
     assert (record.status, record.exit_code) == ("interrupted", code)
-    assert "interrupted by" in record.reason
+    assert "was interrupted" in record.reason
     assert_true_record(visits, record, "transform", "interrupted")
 
 

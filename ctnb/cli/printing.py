@@ -57,7 +57,11 @@ def run_result(project: Project, record: RunRecord) -> None:
 def counts(record: RunRecord) -> list[str]:
     """The row account in a line or two."""
     lines, read, made = [], record.read, record.transform
-    if read:
+    if read and not read.closes:
+        lines.append(
+            f"{read.rows_read:,} rows read, of which {read.rows_rejected:,} do not fit: none went on"
+        )
+    elif read:
         lines.append(account_sentence(read.rows_kept, read.rows_rejected, read.left_out))
     if made:
         hidden = sum(made.suppressed.values())
