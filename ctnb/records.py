@@ -13,6 +13,7 @@ import json
 import platform
 import re
 import secrets
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
@@ -28,6 +29,8 @@ from ctnb.privacy.decisions import Person
 from ctnb.settings import Project
 
 STEPS = ("read", "transform", "privacy_review", "publish")
+LINES = "lines.json"
+TEXTS = (".json", ".jsonl", ".ipynb", ".html")
 RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 
 Status = Literal[
@@ -277,6 +280,7 @@ def seal(project: Project, record: RunRecord) -> RunRecord:
     place = folder(project, record.dataset, record.run)
     number = record.seal + 1
     event(project, record, "sealed", {"status": record.status, "seal": number})
+    _write_line_sums(place)
     files = tuple(_file_facts(place, path) for path in sorted(place.rglob("*")) if _is_sealed_file(path))
     sealed = record.model_copy(update={"files": files, "seal": number})
     content = _encoded(sealed)
@@ -286,6 +290,19 @@ def seal(project: Project, record: RunRecord) -> RunRecord:
     line = {"dataset": sealed.dataset, "run": sealed.run, "seal": number, "status": sealed.status}
     ledger.append(project.ledger, "seal", {**line, "digest": of_bytes(content)})
     return sealed
+
+
+def _write_line_sums(place: Path) -> None:
+    """Write `lines.json`: a checksum of each line of each text file, so that a change can be told by its line."""
+    (place / LINES).unlink(missing_ok=True)
+    texts = [path for path in sorted(place.rglob("*")) if _is_sealed_file(path) and path.suffix in TEXTS]
+    sums = {path.relative_to(place).as_posix(): line_sums(path.read_bytes()) for path in texts}
+    documents.write_bytes(place / LINES, canonical_json({"format": 1, "lines": sums}) + b"\n")
+
+
+def line_sums(content: bytes) -> str:
+    """A CRC-32 of each line of `content`, in hex, one after the other: they locate a change, digests prove it."""
+    return "".join(f"{zlib.crc32(line):08x}" for line in content.split(b"\n"))
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ lines.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def _record(project: Project, folder: Path, entries: list[Entry], unknown: set[s
     try:
         record = records.load(folder / "run.json")
     except CtnbError as error:
-        yield Fault(f"{name}/run.json", None, error.what)
+        yield Fault(f"{name}/run.json", _line_by_newest_seal(folder), error.what)
         return
     seals = [(n, e) for n, e in enumerate(entries, 1) if e.kind == "seal" and e.facts["run"] == record.run]
     yield from _seals(folder, name, record, seals)
@@ -143,13 +144,21 @@ def _first_other_line(path: Path, like: Path) -> int | None:
     return next((number for number, (a, b) in pairs if a != b), None)
 
 
+def _line_by_newest_seal(folder: Path) -> int | None:
+    """Where a run.json that cannot be read differs from its newest sealed copy."""
+    seals = sorted(folder.glob("seals/*.json"), key=lambda path: (len(path.stem), path.stem))
+    return _first_other_line(folder / "run.json", seals[-1]) if seals else None
+
+
 def _files(folder: Path, name: str, files: Iterable[FileFacts]) -> Iterator[Fault]:
     for facts in files:
         path = folder / facts.name
         if not path.is_file():
             yield Fault(f"{name}/{facts.name}", None, "missing from the record")
         elif _digest(path, facts) != facts.digest:
-            yield Fault(f"{name}/{facts.name}", _line_of_change(path), "its bytes are not the ones sealed")
+            yield Fault(
+                f"{name}/{facts.name}", _line_of_change(folder, facts), "its bytes are not the ones sealed"
+            )
 
 
 def _digest(path: Path, facts: FileFacts) -> str:
@@ -160,18 +169,20 @@ def _digest(path: Path, facts: FileFacts) -> str:
         return digests.PLAIN + hashlib.sha256(stream.read(facts.bytes)).hexdigest()
 
 
-def _line_of_change(path: Path) -> int | None:
-    """The line of a text file that cannot be read any more, where the change shows by itself."""
-    import json
-
-    if path.suffix != ".jsonl":
+def _line_of_change(folder: Path, facts: FileFacts) -> int | None:
+    """The first line of a text file that is not the one sealed, by the checksums in lines.json."""
+    try:
+        sums = json.loads((folder / records.LINES).read_bytes())["lines"][facts.name]
+        content = (folder / facts.name).read_bytes()
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            json.loads(line)
-        except ValueError:
-            return number
-    return None
+    if facts.name == "events.jsonl":
+        content = content[: facts.bytes]
+    now = records.line_sums(content)
+    pairs = range(0, max(len(now), len(sums)), 8)
+    return next(
+        (place // 8 + 1 for place in pairs if now[place : place + 8] != sums[place : place + 8]), None
+    )
 
 
 def _added(folder: Path, name: str, record: RunRecord) -> Iterator[Fault]:
@@ -226,13 +237,24 @@ def _meaning(
         yield Fault(f"{name}/run.json", None, f"released although the review was not cleared: {cleared.why}")
 
 
+def _is_released(project: Project, record: RunRecord, path: Path) -> bool:
+    """Whether the file `path` is, byte for byte, the table that was reviewed, with the digest released."""
+    step = next((one for one in record.steps if one.step == "transform" and one.table), None)
+    if step and step.table and digests.keyed(digests.of_file(path), project.key) != step.table.file_digest:
+        return False
+    try:
+        return record.release is not None and tables.open_table(path).digest == record.release.digest
+    except CtnbError:
+        return False
+
+
 def _kept(project: Project, name: str, record: RunRecord, unknown: set[str]) -> Iterator[Fault]:
     """Tables that are still there, hashed again."""
     if record.release:
         path = project.root / ".ctnb" / "releases" / record.dataset / f"{record.release.release}.parquet"
         if not path.is_file():
             unknown.add(f"{name}: the released table is no longer kept; its digest cannot be derived again")
-        elif tables.open_table(path).digest != record.release.digest:
+        elif not _is_released(project, record, path):
             yield Fault(f"{name}/run.json", None, "the kept release is not the table that was released")
     for step in record.steps:
         if step.table is None:
