@@ -21,6 +21,7 @@ import pytest
 import requests
 
 from ctnb import jupyter
+from ctnb.reports.notebooks import to_html
 
 ROOT = Path(__file__).resolve().parents[1]
 CANARY = "Ada Lovelace 078-05-1120"
@@ -169,6 +170,16 @@ def test_checkpoints_hold_no_outputs_and_stay_out_of_git(server: Server) -> None
     copies = list((server.folder / "project" / "notebooks" / ".ipynb_checkpoints").iterdir())
     assert {CANARY in copy.read_text(encoding="utf-8") for copy in copies} == {False}
     assert ".ipynb_checkpoints/" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+
+
+def test_jupyterlabs_export_menu_gives_the_safe_page(server: Server) -> None:
+    """The server offers the exporter, and what it serves is the page that a record holds."""
+    server.save("elsewhere/page.ipynb", WITH_OUTPUTS)
+    headers = {"Authorization": f"token {server.token}"}
+    offered = requests.get(f"{server.url}api/nbconvert", headers=headers, timeout=30).json()
+    served = requests.get(f"{server.url}nbconvert/ctnb/elsewhere/page.ipynb", headers=headers, timeout=30)
+    assert offered["ctnb"] == {"output_mimetype": "text/html"}
+    assert served.text == to_html(server.folder / "elsewhere" / "page.ipynb", title="page")
 
 
 def test_an_old_notebook_loses_its_outputs_too() -> None:
