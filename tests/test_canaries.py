@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +107,7 @@ def test_nothing_a_notebook_shows_of_the_data_stays(
     assert "46\\n" in text  # a count stays
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raised", RAISES)
 def test_no_message_of_an_error_stays(
     tmp_path: Path, pool: KernelPool, capfd: pytest.CaptureFixture[str], raised: str
@@ -142,6 +142,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", SOURCES)
 def test_a_source_that_does_not_fit_is_refused_without_quoting_it(
     tmp_path: Path, pool: KernelPool, capfd: pytest.CaptureFixture[str], trouble: str
@@ -173,6 +174,7 @@ SCRIPTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_no_message_of_a_transform_stays(
     tmp_path: Path, pool: KernelPool, capfd: pytest.CaptureFixture[str], script: str
@@ -188,6 +190,7 @@ def test_no_message_of_a_transform_stays(
     assert_clean(project, capfd)
 
 
+@pytest.mark.slow
 def test_a_person_level_review_names_columns_and_counts_only(
     tmp_path: Path, pool: KernelPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +202,7 @@ def test_a_person_level_review_names_columns_and_counts_only(
     assert_clean(project, capfd)
 
 
+@pytest.mark.slow
 def test_a_parameter_that_holds_a_secret_is_refused(tmp_path: Path, pool: KernelPool) -> None:
     """Secrets are named in ctnb.yml; a parameter would stand in the notebook."""
     project = made(tmp_path)
@@ -224,7 +228,6 @@ def test_a_reason_that_names_somebody_is_refused_unquoted(tmp_path: Path, pool: 
     assert fp.found_in(project.runs, [fp.SSNS[1], fp.MAILS[2]]) == {}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 def test_private_folders_are_their_owners_alone(tmp_path: Path, pool: KernelPool) -> None:
     """Every folder below .ctnb is 0700, and what the kernel and the supervisor exchange is 0600."""
     project = made(tmp_path, bad=2, share=0.5)

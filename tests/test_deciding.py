@@ -51,6 +51,7 @@ def test_an_approval_releases_the_run_that_waited(tmp_path: Path, pool: KernelPo
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 def test_a_refusal_ends_the_run(tmp_path: Path, pool: KernelPool) -> None:
     """Refused, sealed, code 1; going on is refused, and so is another decision."""
     project = fp.make(tmp_path, small=True)
@@ -97,6 +98,7 @@ def test_a_standing_decision_covers_what_follows_within_its_bounds(tmp_path: Pat
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 def test_whoever_ran_may_not_approve_for_a_portal_outside(
     tmp_path: Path, pool: KernelPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,7 @@ def test_a_blocked_review_ends_its_call_with_1_and_publishing_is_refused(visits:
     assert verification.verify(visits).faults == ()
 
 
+@pytest.mark.slow
 def test_a_waiting_review_goes_on_after_a_decision(visits: Project) -> None:
     """Code 1 until somebody decides; then the publish notebook joins the same run."""
     from ctnb import deciding
@@ -181,6 +182,7 @@ def test_a_step_out_of_order_is_refused_and_the_run_stays_open(visits: Project, 
     assert [one.step for one in only(visits).steps] == ["read", "transform"]
 
 
+@pytest.mark.slow
 def test_reading_again_starts_a_new_run_and_ends_the_open_one(visits: Project) -> None:
     """An open run that nobody went on with is interrupted, sealed, and says why."""
     execute(visits, "read")

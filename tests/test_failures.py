@@ -94,6 +94,7 @@ def test_a_step_that_ends_badly_ends_the_run_with_its_true_status(
     assert fp.found_in(project.runs, fp.CANARIES) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["transform", "privacy_review", "publish"])
 def test_a_later_step_that_fails_ends_the_run_there(visits: Project, pool: KernelPool, step: str) -> None:
     """The steps before it stay completed; nothing is sent before the publish cell."""
@@ -116,6 +117,7 @@ def test_quit_in_a_transform_in_r_ends_the_run(visits: Project, pool: KernelPool
     assert_true_record(visits, record, "transform", "failed")
 
 
+@pytest.mark.slow
 def test_an_error_in_r_is_named_without_its_message(visits: Project, pool: KernelPool) -> None:
     """R's own message quotes a cell; the record says only that R stopped."""
     folder = visits.notebooks / fp.SLUG
@@ -151,6 +153,7 @@ def test_a_notebook_that_does_not_close_fails(visits: Project, pool: KernelPool)
     assert record.next == "The notebook's last cell must be: ctnb.done(...)"
 
 
+@pytest.mark.slow
 def test_a_dead_kernel_while_it_publishes_leaves_the_release_in_the_record(
     visits: Project, pool: KernelPool
 ) -> None:
@@ -193,6 +196,7 @@ def wait_for(happened: object, limit_s: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "group"), [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)]
 )
@@ -210,6 +214,7 @@ def test_a_signal_ends_the_run_as_interrupted(visits: Project, number: int, code
     assert_true_record(visits, record, "transform", "interrupted")
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_is_found_by_the_next_command(visits: Project) -> None:
     """kill -9 leaves `running`; `ctnb runs list` marks it interrupted, sealed and verifiable."""
     with running(visits) as process:
@@ -230,6 +235,7 @@ def test_a_killed_supervisor_is_found_by_the_next_command(visits: Project) -> No
 # -- parameters, refused before a kernel starts
 
 
+@pytest.mark.slow
 def test_an_unknown_parameter_is_refused_before_anything_is_recorded(visits: Project) -> None:
     """With the nearest names that exist, and code 2."""
     done = fp.papermill(
@@ -242,6 +248,7 @@ def test_an_unknown_parameter_is_refused_before_anything_is_recorded(visits: Pro
     assert records.all_records(visits) == []
 
 
+@pytest.mark.slow
 def test_a_code_with_leading_zeros_that_arrives_as_a_number_is_refused(visits: Project) -> None:
     """`-p zip 06103` is 6103 before any engine sees it; the hint says -r, which arrives whole."""
     notebook = str(fp.edited(visits, "read", 'assert zip == "06103"', parameters='zip: str = ""'))

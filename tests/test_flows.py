@@ -113,6 +113,7 @@ def test_an_edited_review_notebook_cannot_clear_what_is_blocked(
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", ["prints all clear", "monkeypatches", "writes the answers itself"])
 def test_an_edited_review_notebook_cannot_decide(tmp_path: Path, pool: KernelPool, lie: str) -> None:
     """A review that waits for a decision waits, whatever the notebook wrote."""
@@ -132,6 +133,7 @@ def test_a_forged_ask_cannot_publish_what_waits(tmp_path: Path, pool: KernelPool
     assert nothing_released(project)
 
 
+@pytest.mark.slow
 def test_a_dry_run_s_publish_notebook_cannot_send(tmp_path: Path, pool: KernelPool) -> None:
     """A rehearsal executes the publish notebook without a cleared review; its ask sends nothing."""
     project = fp.make(tmp_path, small=True)
@@ -149,6 +151,7 @@ def test_a_table_changed_between_two_steps_is_refused(tmp_path: Path, pool: Kern
     assert nothing_released(project)
 
 
+@pytest.mark.slow
 def test_a_table_changed_in_the_publish_step_is_refused(tmp_path: Path, pool: KernelPool) -> None:
     """The supervisor hashes the file again when it is asked to send."""
     project = fp.make(tmp_path)
@@ -178,6 +181,7 @@ def test_a_step_cannot_close_with_a_table_it_did_not_make(tmp_path: Path, pool: 
     assert "did not make" in record.reason
 
 
+@pytest.mark.slow
 def test_a_kernel_sees_no_credential(
     tmp_path: Path, pool: KernelPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +215,7 @@ GARBAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_a_kernel_that_writes_garbage_fails_its_own_step(
     tmp_path: Path, pool: KernelPool, garbage: str
@@ -269,6 +274,7 @@ def test_a_source_that_is_missing_fails_the_read_step(tmp_path: Path, pool: Kern
     assert [step.status for step in record.steps] == ["failed"]
 
 
+@pytest.mark.slow
 def test_a_newer_run_expires_an_older_one_that_waits(tmp_path: Path, pool: KernelPool) -> None:
     """Only the newest table can be decided about."""
     project = fp.make(tmp_path, small=True)
@@ -283,6 +289,7 @@ def test_a_newer_run_expires_an_older_one_that_waits(tmp_path: Path, pool: Kerne
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 def test_publishing_alone_is_refused_without_a_decision(tmp_path: Path, pool: KernelPool) -> None:
     """`--from publish --run` on a run that waits goes on waiting; its kernel never starts."""
     project = fp.make(tmp_path, small=True)
@@ -293,6 +300,7 @@ def test_publishing_alone_is_refused_without_a_decision(tmp_path: Path, pool: Ke
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 def test_a_run_from_a_finished_one_s_tables_is_a_new_run_with_a_parent(
     tmp_path: Path, pool: KernelPool
 ) -> None:
@@ -320,6 +328,7 @@ def test_the_whole_table_stays_itself_from_review_to_release(tmp_path: Path, poo
     assert table and record.release and table.digest == record.release.digest
 
 
+@pytest.mark.slow
 def test_a_forged_ask_in_the_publish_step_meets_the_gate(tmp_path: Path, pool: KernelPool) -> None:
     """A rehearsed publish step of a table that waits: the supervisor answers, and sends nothing."""
     project = fp.make(tmp_path, small=True)

@@ -63,6 +63,7 @@ def test_replace_puts_the_new_rows_in_place_of_the_old(tmp_path: Path, pool: Ker
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 def test_append_never_changes_a_published_row(tmp_path: Path, pool: KernelPool) -> None:
     """New keys are added; a key that is published already fails the run and leaves the portal as it was."""
     project = fp.make(tmp_path, mode="append")
@@ -78,6 +79,7 @@ def test_append_never_changes_a_published_row(tmp_path: Path, pool: KernelPool) 
         assert published(project) == [*ALL_TWELVE, *[(town, 12) for town in NORTH]]
 
 
+@pytest.mark.slow
 def test_upsert_and_delete_work_by_the_row_identifier(tmp_path: Path, pool: KernelPool) -> None:
     """Changed and new rows arrive, others stay; a file of identifiers takes rows away."""
     project = fp.make(tmp_path, mode="upsert")
@@ -127,6 +129,7 @@ def test_a_rehearsal_writes_nothing_to_the_portal(tmp_path: Path, pool: KernelPo
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("public", "code"), [(True, 200), (False, 403)])
 def test_a_dataset_is_as_public_as_its_contract_says(
     tmp_path: Path, pool: KernelPool, public: bool, code: int
@@ -174,6 +177,7 @@ def there(project: Project, upstream: Running) -> list[tuple[str, int]]:
     return sorted((row["town"], int(row["people"])) for row in upstream.rows(uid))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["500", "400", "errors"])
 def test_a_failed_publish_leaves_the_published_rows_as_they_were(
     tmp_path: Path, pool: KernelPool, upstream: Running, state: FaultyPortal, fault: str
@@ -218,6 +222,7 @@ def test_a_secret_that_is_not_set_is_said_before_anything_is_sent(
     assert state.writes == 0
 
 
+@pytest.mark.slow
 def test_rows_that_arrived_without_an_answer_are_not_appended_twice(
     tmp_path: Path, pool: KernelPool, upstream: Running, state: FaultyPortal
 ) -> None:
@@ -240,6 +245,7 @@ def test_rows_that_arrived_without_an_answer_are_not_appended_twice(
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 def test_rows_that_did_not_arrive_are_appended_by_going_on(
     tmp_path: Path, pool: KernelPool, upstream: Running, state: FaultyPortal
 ) -> None:
@@ -269,6 +275,7 @@ flows.run("visits", project=settings.load(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_supervisor_killed_while_it_appends_neither_loses_nor_doubles_rows(
     tmp_path: Path, pool: KernelPool, upstream: Running, state: FaultyPortal, moment: str
@@ -291,6 +298,7 @@ def test_a_supervisor_killed_while_it_appends_neither_loses_nor_doubles_rows(
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
 def test_rows_somebody_changed_meanwhile_stop_an_unfinished_append(
     tmp_path: Path, pool: KernelPool, upstream: Running, state: FaultyPortal
 ) -> None:
