@@ -193,7 +193,7 @@ def test_cells_may_be_separated_by_other_marks(tmp_path: Path, name: str, source
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     """A kind of file that ctnb does not know is not guessed at."""
-    with pytest.raises(SourceInvalid, match="not known by its suffix .\.dbf."):
+    with pytest.raises(SourceInvalid, match=r"not known by its suffix .\.dbf."):
         reading(tmp_path, "a\n", contract(*text("a"), source={"path": "a.dbf"}), "a.dbf")
 
 
