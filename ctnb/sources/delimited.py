@@ -7,7 +7,6 @@ with Python's csv module, which keeps going and says which records do not have t
 
 from __future__ import annotations
 
-import codecs
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctnb.errors import SourceInvalid
+from ctnb.sources import texts
 from ctnb.sources.opened import Asked, Loaded, Misfit
 from ctnb.values import quote_text
 
 if TYPE_CHECKING:
     import duckdb
 
-CHUNK_BYTES = 1 << 20
 CELL_LIMIT = 16 << 20
 
 
@@ -72,8 +71,7 @@ def open_delimited(path: Path, *, delimiter: str, encoding: str) -> Delimited:
 
     `encoding` auto means UTF-8 with or without BOM and, where it is not, cp1252. Raises SourceInvalid.
     """
-    found = _encoding(path, encoding)
-    text = path if found == "utf-8" else _transcoded(path, found)
+    text, found = texts.as_utf8(path, encoding)
     header = next(_records(text, delimiter), None)
     if not header:
         raise SourceInvalid("The source has no header row.", hint="The first line must name the columns.")
@@ -155,54 +153,4 @@ def _read_csv(path: Path, delimiter: str, names: list[str]) -> str:
         f"read_csv({quote_text(str(path))}, auto_detect=false, header=true, strict_mode=true, "
         f"null_padding=false, delim={quote_text(delimiter)}, quote='\"', escape='\"', columns={{{columns}}}, "
         f"max_line_size={CELL_LIMIT})"
-    )
-
-
-def _encoding(path: Path, wanted: str) -> str:
-    with path.open("rb") as stream:
-        start = stream.read(4)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SourceInvalid("The source is UTF-16 text.", hint="Export it as UTF-8.")
-    fits = _is_utf8(path)
-    if wanted == "utf-8" and not fits:
-        raise SourceInvalid(
-            "The source is not UTF-8, as dataset.yml says.", hint="Set source: encoding: auto."
-        )
-    return "utf-8" if fits and wanted != "cp1252" else "cp1252"
-
-
-def _is_utf8(path: Path) -> bool:
-    """Whether all of the file is UTF-8. Raises SourceInvalid when it holds zero bytes."""
-    decoder, fits = codecs.getincrementaldecoder("utf-8")(), True
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            if b"\0" in chunk:
-                raise SourceInvalid(
-                    "The source holds zero bytes: it is not text.", hint="Export it as CSV in UTF-8."
-                )
-            fits = fits and _decodes(decoder, chunk)
-    return fits and _decodes(decoder, b"", final=True)
-
-
-def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
-    try:
-        decoder.decode(chunk, final)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _transcoded(path: Path, encoding: str) -> Path:
-    target = path.with_suffix(".utf8" + path.suffix)
-    decoder = codecs.getincrementaldecoder(encoding)()
-    try:
-        with path.open("rb") as reader, target.open("w", encoding="utf-8", newline="") as writer:
-            while chunk := reader.read(CHUNK_BYTES):
-                writer.write(decoder.decode(chunk))
-        return target
-    except UnicodeDecodeError as error:
-        place = error.start
-    raise SourceInvalid(
-        f"The source is neither UTF-8 nor cp1252 (near byte {place} of a block of {CHUNK_BYTES}).",
-        hint="Export it as UTF-8.",
     )
