@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctnb import snapshots, tables
+from ctnb.constraints import broken_sql
 from ctnb.datasets import Column, Dataset
 from ctnb.errors import AccountOpen, SourceInvalid, TooManyRejects
 from ctnb.snapshots import Snapshot
 from ctnb.sources.formats import open_source
 from ctnb.sources.opened import Asked, Loaded, Misfit
 from ctnb.tables import Table
-from ctnb.values import canonical_sql, parse_sql, quote_name, quote_text, shape
+from ctnb.values import parse_sql, quote_name, quote_text, shape
 
 if TYPE_CHECKING:
     import duckdb
@@ -89,7 +90,7 @@ def read(dataset: Dataset, folder: Path, roots: Iterable[Path], *, source: str |
         contract.source.path, dataset.folder, [dataset.folder.parent, *roots], told=source
     )
     snapshot = snapshots.take(found, folder, told=source is not None)
-    asked = Asked(contract.source.delimiter, contract.source.encoding)
+    asked = Asked(contract.source.delimiter, contract.source.encoding, contract.source.records)
     opened = open_source(snapshot.path, found.name, asked, format=contract.source.format)
     places = match(opened.header, contract.read_columns, contract.source.ignore)
     with tables.connect(folder, threads=2) as connection:
@@ -189,32 +190,10 @@ def _make_cells(
 
 def _tests(column: Column) -> list[tuple[str, str]]:
     """Rule and SQL condition under which a cell of `column` is rejected."""
-    text, value, limits = quote_name("r_" + column.name), quote_name("t_" + column.name), column.constraints
-    found = []
-    if column.type not in ("text", "code"):
-        found.append((f"type {column.type}", f"{text} IS NOT NULL AND {value} IS NULL"))
-    if limits.required:
-        found.append(("required", f"{text} IS NULL"))
-    if limits.values is not None:
-        allowed = ", ".join(quote_text(word) for word in limits.values) or "NULL"
-        found.append(("values", f"{canonical_sql(column.kind, value)} NOT IN ({allowed})"))
-    if limits.minimum is not None:
-        found.append(("minimum", f"{value} < {limits.minimum!r}"))
-    if limits.maximum is not None:
-        found.append(("maximum", f"{value} > {limits.maximum!r}"))
-    if limits.pattern is not None:
-        found.append(
-            (
-                "pattern",
-                f"NOT regexp_full_match({canonical_sql(column.kind, value)}, {quote_text(limits.pattern)})",
-            )
-        )
-    if limits.max_length is not None:
-        found.append(("max_length", f"length({value}) > {limits.max_length}"))
-    if limits.unique:
-        twice = f"SELECT {value} FROM cells WHERE {value} IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
-        found.append(("unique", f"{value} IN ({twice})"))
-    return found
+    text, value = quote_name("r_" + column.name), quote_name("t_" + column.name)
+    typed = [(f"type {column.type}", f"{text} IS NOT NULL AND {value} IS NULL")]
+    broken = broken_sql(column, value, "cells", empty=f"{text} IS NULL")
+    return broken if column.type in ("text", "code") else typed + broken
 
 
 Check = tuple[Column, str, str]

@@ -21,7 +21,7 @@ LAYERS = """
 clock errors values
 clients declarations digests documents embedded kernels locks reports snapshots sources
 datasets demo ledger settings stepfiles
-asks doctor jupyter secrets tables
+asks constraints doctor jupyter secrets tables
 guards portals privacy reads transforms
 displays projects records reviewing
 comparing indexes leases releases schemas templates

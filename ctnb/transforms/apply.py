@@ -128,8 +128,14 @@ def _as_arrow(given: pd.DataFrame | pa.Table | Table) -> pa.Table | Table:
     reason = ""
     try:
         return pa.Table.from_pandas(given, preserve_index=False)
-    except (pa.ArrowException, TypeError, ValueError, AttributeError) as error:  # its text may quote a cell
-        reason = type(error).__name__
+    except (
+        pa.ArrowException,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as error:  # its text may quote a cell
+        reason = type(error).__name__  # its text may quote a cell
     raise TransformInvalid(
         f"The transform's result is not a data frame with one type in each column ({reason}).",
         hint="Hand over a pandas DataFrame; give a column of mixed values one type.",

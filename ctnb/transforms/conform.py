@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ctnb.constraints import broken_sql
 from ctnb.datasets import Column
 from ctnb.errors import TransformInvalid
-from ctnb.values import Kind, parquet_type, parse_sql, quote_name, quote_text
+from ctnb.values import Kind, parquet_type, parse_sql, quote_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,7 +72,11 @@ def check_constraints(
 
     A reader sets such rows aside; after a transform there is no source row to go back to, so the step fails.
     """
-    tests = [(column, rule, test) for column in columns for rule, test in _broken(column, relation)]
+    tests = [
+        (column, rule, test)
+        for column in columns
+        for rule, test in broken_sql(column, quote_name(column.name), quote_name(relation))
+    ]
     if not tests:
         return
     counts = ", ".join(f"count(*) FILTER (WHERE {test})" for _, _, test in tests)
@@ -86,28 +91,6 @@ def check_constraints(
             f"The transform's result breaks constraints of its columns: {', '.join(found)}.",
             hint="Correct the transform, or the constraints under transform: columns:.",
         )
-
-
-def _broken(column: Column, relation: str) -> list[tuple[str, str]]:
-    """Rule and SQL condition under which a cell of `column` breaks its constraints; as reading has them."""
-    value, limits = quote_name(column.name), column.constraints
-    text = f"CAST({value} AS VARCHAR)"
-    found = [("required", f"{value} IS NULL")] if limits.required else []
-    if limits.values is not None:
-        allowed = ", ".join(quote_text(word) for word in limits.values) or "NULL"
-        found.append(("values", f"{text} NOT IN ({allowed})"))
-    if limits.minimum is not None:
-        found.append(("minimum", f"{value} < {limits.minimum!r}"))
-    if limits.maximum is not None:
-        found.append(("maximum", f"{value} > {limits.maximum!r}"))
-    if limits.pattern is not None:
-        found.append(("pattern", f"NOT regexp_full_match({text}, {quote_text(limits.pattern)})"))
-    if limits.max_length is not None:
-        found.append(("max_length", f"length({value}) > {limits.max_length}"))
-    if limits.unique:
-        twice = f"SELECT {value} FROM {quote_name(relation)} WHERE {value} IS NOT NULL GROUP BY ALL HAVING count(*) > 1"
-        found.append(("unique", f"{value} IN ({twice})"))
-    return found
 
 
 def _check_values(
