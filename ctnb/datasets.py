@@ -18,6 +18,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from ctnb import documents
 from ctnb.digests import of_bytes
 from ctnb.errors import ContractInvalid, NameUnknown, UsageError
+from ctnb.sources.opened import Asked
 from ctnb.values import TYPES, Kind, strptime_format
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -131,8 +132,8 @@ class Source(documents.Form):
     """Where rows come from."""
 
     path: str = Field(description="The file, relative to the dataset's folder, or below a root of ctnb.yml.")
-    format: Literal["csv", "tsv"] | None = Field(
-        None, description="What kind of file; by its suffix when not given."
+    format: Literal["csv", "tsv", "fixed", "json", "jsonl", "geojson", "parquet"] | None = Field(
+        None, description="What kind of file; by its suffix when not given. fixed has no suffix of its own."
     )
     delimiter: str | None = Field(
         None, description="What separates cells; a comma for csv, a tab for tsv.", min_length=1, max_length=1
@@ -140,8 +141,37 @@ class Source(documents.Form):
     encoding: Literal["auto", "utf-8", "cp1252"] = Field(
         "auto", description="auto: UTF-8, and where it is not, cp1252."
     )
+    records: str | None = Field(
+        None,
+        description="The key that holds the array of records in a JSON object, e.g. data or result.records.",
+        min_length=1,
+    )
+    widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        (), description="How many characters each column of a fixed-width file has, e.g. [5, 30, 8]."
+    )
+    header: bool = Field(
+        True,
+        description="false: a fixed-width file without a header; its columns are column 1, column 2, ...",
+    )
+    member: str | None = Field(
+        None, description="Which file of a zip archive is read; the only one when not given.", min_length=1
+    )
     nulls: tuple[str, ...] = Field(("",), description="Texts that mean an empty cell.")
     ignore: tuple[str, ...] = Field((), description="Headers of the source that are left out on purpose.")
+
+    @model_validator(mode="after")
+    def _keys_fit_the_format(self) -> Self:
+        fixed = self.format == "fixed"
+        if fixed and not self.widths:
+            raise ValueError("format fixed needs widths: how many characters each column has")
+        if not fixed and (self.widths or not self.header):
+            raise ValueError("widths: and header: false are for format: fixed")
+        return self
+
+    @property
+    def asked(self) -> Asked:
+        """What concerns the opening of the file."""
+        return Asked(self.delimiter, self.encoding, self.records, self.widths, self.header, self.member)
 
 
 class Suppress(documents.Form):

@@ -20,7 +20,7 @@ from ctnb.datasets import Column, Dataset
 from ctnb.errors import AccountOpen, SourceInvalid, TooManyRejects
 from ctnb.snapshots import Snapshot
 from ctnb.sources.formats import open_source
-from ctnb.sources.opened import Asked, Loaded, Misfit
+from ctnb.sources.opened import Loaded, Misfit
 from ctnb.tables import Table
 from ctnb.values import parse_sql, quote_name, quote_text, shape
 
@@ -90,8 +90,7 @@ def read(dataset: Dataset, folder: Path, roots: Iterable[Path], *, source: str |
         contract.source.path, dataset.folder, [dataset.folder.parent, *roots], told=source
     )
     snapshot = snapshots.take(found, folder, told=source is not None)
-    asked = Asked(contract.source.delimiter, contract.source.encoding, contract.source.records)
-    opened = open_source(snapshot.path, found.name, asked, format=contract.source.format)
+    opened = open_source(snapshot.path, found.name, contract.source.asked, format=contract.source.format)
     places = match(opened.header, contract.read_columns, contract.source.ignore)
     with tables.connect(folder, threads=2) as connection:
         loaded = opened.load(connection, folder)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ctnb.errors import SourceInvalid
-from ctnb.sources import delimited
+from ctnb.sources import delimited, objects
 from ctnb.sources.opened import Asked, Opened
 
 Opener = Callable[[Path, Asked], Opened]
@@ -14,9 +14,21 @@ Opener = Callable[[Path, Asked], Opened]
 FORMATS: dict[str, Opener] = {
     "csv": delimited.opened_csv,
     "tsv": delimited.opened_tsv,
+    "json": objects.opened_json,
+    "jsonl": objects.opened_jsonl,
+    "geojson": objects.opened_geojson,
 }
 
-SUFFIXES: dict[str, str] = {".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv"}
+SUFFIXES: dict[str, str] = {
+    ".csv": "csv",
+    ".txt": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".geojson": "geojson",
+}
 
 
 def open_source(path: Path, name: str, asked: Asked, *, format: str | None = None) -> Opened:

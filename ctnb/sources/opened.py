@@ -23,6 +23,14 @@ class Asked:
     """What separates cells; by the kind of file when None."""
     encoding: str = "auto"
     """auto, utf-8 or cp1252."""
+    records: str | None = None
+    """The key of a JSON object that holds the records, with dots between keys."""
+    widths: tuple[int, ...] = ()
+    """How many characters each column of a fixed-width file has."""
+    header: bool = True
+    """Whether the first record of a fixed-width file names the columns."""
+    member: str | None = None
+    """Which file of an archive is read; the only one when None."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,10 @@ class Opened(Protocol):
     @property
     def encoding(self) -> str:
         """How text was encoded; empty where the kind of file says so itself."""
+
+    @property
+    def iso_dates(self) -> bool:
+        """Whether cells may be dates by the file's own types: they come as ISO text, whatever the contract."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """
