@@ -23,7 +23,7 @@ clients declarations digests documents embedded kernels locks reports snapshots 
 datasets demo ledger settings stepfiles
 asks constraints doctor jupyter secrets tables
 guards portals privacy reads transforms
-displays projects records reviewing
+displays projects proposals records reviewing
 comparing indexes leases releases schemas templates
 checks publishing
 answering steps

@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "ctnb.cli.projects:demo",
     "test": "ctnb.cli.projects:test",
     "schemas": "ctnb.cli.projects:schemas",
+    "new": "ctnb.cli.proposals:new",
     "check": "ctnb.cli.datasets:check",
     "edit": "ctnb.cli.datasets:edit",
     "releases": "ctnb.cli.datasets:releases",

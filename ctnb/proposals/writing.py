@@ -1,0 +1,183 @@
+"""A proposed dataset.yml as text: every guess with its reason, every question marked ASK, and no cell."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ctnb.proposals.roles import Suggestion
+from ctnb.proposals.types import Choice
+from ctnb.values import TYPES
+
+WIDTH = 108
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_ ()/.-]*[A-Za-z0-9)]|[A-Za-z]")
+_NOT_TEXT = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"))
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """One column as it will be written."""
+
+    name: str
+    header: str
+    position: int | None
+    choice: Choice
+    suggestion: Suggestion
+    notes: tuple[str, ...] = ()
+    """More about it, as sentences."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """All that a proposed dataset.yml says."""
+
+    slug: str
+    title: str
+    path: str
+    rows: int
+    columns: tuple[Proposed, ...]
+    delimiter: str | None = None
+    nulls: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Columns whose every cell is filled and different."""
+    rejects: int = 0
+    """Records that do not fit the header."""
+    notes: tuple[str, ...] = ()
+    """What is known of the whole table, as sentences."""
+    asks: tuple[str, ...] = field(default=())
+    """What only a person can answer about the whole table."""
+
+
+def text(draft: Draft) -> str:
+    """`draft` as the text of a dataset.yml."""
+    return "\n".join([*_head(draft), *_source(draft), *_columns(draft), *_key(draft), *_tail()]) + "\n"
+
+
+def scalar(value: str) -> str:
+    """`value` as YAML reads it back, in quotation marks where it must have them."""
+    if _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
+        return value
+    return "".join(
+        mark if mark.isprintable() else _escaped(mark) for mark in json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _escaped(mark: str) -> str:
+    return f"\\u{ord(mark):04x}" if ord(mark) < 0x10000 else f"\\U{ord(mark):08x}"
+
+
+def _comment(sentences: Iterable[str], indent: str = "", mark: str = "") -> list[str]:
+    lines: list[str] = []
+    for sentence in sentences:
+        lines += textwrap.wrap(
+            f"{mark}{sentence}", WIDTH - len(indent) - 2, initial_indent=f"{indent}# ",
+            subsequent_indent=f"{indent}#   ", break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+    return lines
+
+
+def _head(draft: Draft) -> list[str]:
+    return [
+        *_comment(
+            (
+                f"Proposed by ctnb new {draft.slug} from all {draft.rows:,} rows. Read every line, correct it, and "
+                "take the comments out as you go.",
+                "Lines marked ASK are questions that the data cannot answer.",
+            )
+        ),
+        "format: 1",
+        *_comment(
+            ("Plain language, enough to be found by, no acronyms.",),
+            mark="ASK: is this what people search for? ",
+        ),
+        f"title: {scalar(draft.title)}",
+        'description: ""  # what it describes, for people who do not work with it',
+        "",
+        *_comment(
+            ("what is one row: person, group or other? Nothing is published without it.",), mark="ASK: "
+        ),
+        "# unit: person",
+        "",
+        *_comment(draft.notes),
+        *_comment(draft.asks, mark="ASK: "),
+    ]
+
+
+def _source(draft: Draft) -> list[str]:
+    lines = ["source:", f"  path: {scalar(draft.path)}"]
+    if draft.delimiter:
+        lines.append(f"  delimiter: {json.dumps(draft.delimiter)}  # as its header row is written")
+    if draft.nulls:
+        words = ", ".join(json.dumps(word) for word in ("", *draft.nulls))
+        lines += _comment(
+            ("Words that mean an empty cell, in every column. Without them columns below would be text.",),
+            "  ",
+        )
+        lines.append(f"  nulls: [{words}]")
+    if draft.rejects:
+        lines += [
+            "",
+            *_comment((f"{draft.rejects:,} records do not have the header's width.",), mark="ASK: "),
+        ]
+        lines += ["rejects:", "  at_most_share: 0  # more than this and the run fails"]
+    return [*lines, ""]
+
+
+def _columns(draft: Draft) -> list[str]:
+    lines = [
+        "# name: what it is published under. type: what its cells are. role: what it is to a person -",
+        "#   identifier, quasi, sensitive, free_text, measure or plain. A column without one blocks publishing.",
+        "columns:",
+    ]
+    for column in draft.columns:
+        lines += _column(column)
+    return lines
+
+
+def _column(column: Proposed) -> list[str]:
+    kind, choice = column.choice.kind, column.choice
+    lines = [*_comment((*choice.why, *column.notes), "  "), *_comment(choice.asks, "  ", "ASK: ")]
+    lines.append(f"  - name: {scalar(column.name)}")
+    if column.header.strip() != column.name:
+        lines.append(f"    header: {scalar(column.header.strip())}")
+    if column.position:
+        lines.append(f"    position: {column.position}  # its header is blank or stands twice")
+    lines.append(f"    type: {kind.type}")
+    if TYPES[kind.type].default_scale is not None and kind.type != "money":
+        lines.append(f"    scale: {kind.scale}")
+    if kind.format:
+        lines.append(f"    format: {scalar(kind.format)}")
+    lines += _comment((column.suggestion.why,), "    ", "" if column.suggestion.role else "ASK: ")
+    lines.append(f"    {'' if column.suggestion.role else '# '}role: {column.suggestion.role or 'plain'}")
+    if column.suggestion.precision:
+        lines.append(f"    precision: {column.suggestion.precision}")
+    return [*lines, '    description: ""']
+
+
+def _key(draft: Draft) -> list[str]:
+    if not draft.keys:
+        return ["", "# key: no column has a different value in every row."]
+    named: Sequence[str] = draft.keys
+    asked = f"which column identifies a row? Every value is different in: {', '.join(named)}."
+    return ["", *_comment((asked,), mark="ASK: "), f"# key: [{named[0]}]"]
+
+
+def _tail() -> list[str]:
+    return [
+        "",
+        "metadata:",
+        '  category: ""  # one of the portal\'s categories',
+        "  tags: []  # technical and everyday words",
+        '  row_label: ""  # what each row is, in words',
+        '  license: ""',
+        '  attribution: ""  # the agency that answers for the data',
+        '  contact: ""',
+        '  update_frequency: ""',
+        "",
+        "portal:",
+        "  name: local",
+        "  mode: replace",
+    ]
