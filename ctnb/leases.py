@@ -80,9 +80,16 @@ def interrupted(record: RunRecord, why: str) -> RunRecord:
     return record.model_copy(
         update={
             "status": "interrupted", "reason": f"The run was interrupted: {why}.", "ended": clock.stamp(),
-            "next": f"Start it again: ctnb run {record.dataset}", "exit_code": 143, "steps": steps,
+            "next": _next(record), "exit_code": 143, "steps": steps,
         }
     )  # fmt: skip
+
+
+def _next(record: RunRecord) -> str:
+    """What to do after an interruption; a run that was sending goes on, because its rows may have arrived."""
+    if record.send and not record.release:
+        return f"Go on with it: ctnb run {record.dataset} --from publish --run {record.run}"
+    return f"Start it again: ctnb run {record.dataset}"
 
 
 def _ended(step: StepRecord, why: str) -> StepRecord:

@@ -33,7 +33,9 @@ class PortalSettings(documents.Form):
     url: str | None = Field(None, description="Its address; the embedded portal finds its own.")
     key_id: SecretReference | None = Field(None, description="The account's API key id, or user name.")
     key_secret: SecretReference | None = Field(None, description="The API key's secret, or password.")
-    app_token: SecretReference | None = None
+    app_token: SecretReference | None = Field(
+        None, description="A token that names the program to the portal."
+    )
     one_request_mb: int = Field(
         50, description="The largest body, in MB, that the portal takes in one request.", ge=1
     )
@@ -64,20 +66,22 @@ class Reviewer(documents.Form):
 class RunSettings(documents.Form):
     """Limits of a run."""
 
-    cell_timeout_s: float = Field(3600.0, gt=0)
-    run_timeout_s: float = Field(4 * 3600.0, gt=0)
+    cell_timeout_s: float = Field(3600.0, gt=0, description="Seconds that one cell may run.")
+    run_timeout_s: float = Field(4 * 3600.0, gt=0, description="Seconds that one notebook may run.")
 
 
 class Settings(documents.Form):
     """`ctnb.yml`, whole."""
 
     format: Literal[1]
-    agency: str = ""
+    agency: str = Field("", description="Whose project it is, as reports say it.")
     portals: dict[str, PortalSettings] = Field(
         default_factory=lambda: {"local": PortalSettings(kind="embedded")}
     )
     policies: dict[str, Policy] = Field(default_factory=lambda: {"default": Policy()})
-    reviewers: tuple[Reviewer, ...] = ()
+    reviewers: tuple[Reviewer, ...] = Field(
+        (), description="Who may decide; everybody but the one who ran, when empty."
+    )
     four_eyes: bool = Field(True, description="Whoever ran may not decide, except for the embedded portal.")
     roots: tuple[str, ...] = Field(
         (), description="Folders, relative to this file, below which sources may lie."

@@ -433,3 +433,13 @@ def test_rpy2_is_imported_by_one_module_and_inside_functions() -> None:
         if line.startswith(("import rpy2", "from rpy2"))
     ]
     assert at_the_top == []
+
+
+def test_a_python_started_after_r_still_starts(tmp_path: Path) -> None:
+    """R's own library path does not stay in the environment, where another Python would stumble over it."""
+    before = os.environ.get("LD_LIBRARY_PATH")
+    played(tmp_path, one_number(tmp_path), SAME)
+    done = subprocess.run(
+        [sys.executable, "-c", "import ssl, ctypes"], capture_output=True, text=True, check=False
+    )
+    assert (0, before) == (done.returncode, os.environ.get("LD_LIBRARY_PATH"))

@@ -16,7 +16,7 @@ def portal() -> None:
 
 @portal.command()
 @click.option("--port", default=PORT, show_default=True, help="0 is any free one.")
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback unless you know why not.")
 def serve(port: int, host: str) -> None:
     """Serve the embedded portal until Ctrl-C."""
     from ctnb.embedded.server import serve as serve_portal

@@ -175,6 +175,7 @@ def _loaded() -> _R:
 def _start() -> str | None:
     """Start R without profiles, saved data or prompts; the kind of the failure, if it fails."""
     os.environ["RPY2_CFFI_MODE"] = "ABI"
+    libraries = os.environ.get("LD_LIBRARY_PATH")
     try:
         from rpy2.rinterface_lib import embedded
 
@@ -185,7 +186,21 @@ def _start() -> str | None:
         rinterface.initr(interactive=False, _c_stack_limit=_stack_bytes())
     except Exception as trouble:  # noqa: BLE001  # rpy2 fails to load in many ways: ImportError, OSError, ffi's own
         return type(trouble).__name__
+    finally:
+        _restore_libraries(libraries)
     return None
+
+
+def _restore_libraries(before: str | None) -> None:
+    """
+    Put LD_LIBRARY_PATH back: rpy2 leaves R's own in the environment.
+
+    A Python that this process starts afterwards could otherwise load another libpython and not start.
+    """
+    if before is None:
+        os.environ.pop("LD_LIBRARY_PATH", None)
+    else:
+        os.environ["LD_LIBRARY_PATH"] = before
 
 
 def _stack_bytes() -> int:
