@@ -20,25 +20,23 @@ from ctnb import (
     answering,
     clock,
     declarations,
-    digests,
     documents,
     errors,
     guards,
     records,
+    results,
     secrets,
     stepfiles,
-    tables,
 )  # fmt: skip
 from ctnb.datasets import Dataset
-from ctnb.errors import AccountOpen, CtnbError, StepCrashed, StepFailed, UsageError
+from ctnb.errors import CtnbError, StepCrashed, StepFailed, UsageError
 from ctnb.kernels.execution import execute
 from ctnb.kernels.outcomes import Limits, Outcome
 from ctnb.kernels.pools import KernelPool
 from ctnb.privacy.decisions import Decision
-from ctnb.records import ReadFacts, RunRecord, StepRecord, TableFacts, TransformFacts
+from ctnb.records import RunRecord, StepRecord
 from ctnb.settings import Project
 from ctnb.stepfiles import Step, TableRef
-from ctnb.tables import Table
 
 Progress = Callable[[str, Mapping[str, Any]], None]
 
@@ -280,10 +278,10 @@ def _save(at: Supervisor, step: str, notebook: Any) -> None:
 def _conclude(at: Supervisor, step: str, outcome: Outcome) -> CtnbError | None:
     """What the step came to; the facts go into the record."""
     if outcome.status != "completed":
-        _note_rejects(at, step)
+        results.note_rejects(at, step)
         return _failure(at, step, outcome)
     try:
-        _take_result(at, step)
+        results.take(at, step)
     except CtnbError as error:
         return error
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
@@ -301,23 +299,14 @@ def _failure(at: Supervisor, step: str, outcome: Outcome) -> CtnbError:
         ended = errors.Terminated if outcome.signal == "SIGTERM" else errors.Interrupted
         how = "it was asked to end (SIGTERM)" if outcome.signal == "SIGTERM" else "Ctrl-C"
         return ended(f"The run was interrupted in step {step.replace('_', ' ')}: {how}.")
-    said = _told(at.folder(step) / "failure.json")
-    own = outcome.status == "failed" and said.get("kind") == outcome.exception_name
+    said = stepfiles.read_told(at.folder(step) / "failure.json")
+    own = outcome.status == "failed" and "kind" in said and said["kind"] == outcome.exception_name
     clean = guards.guard([at.folder(name) for name in records.STEPS])
     if own and (error := _own_error(said, clean)):
         return error
     hint = f"The whole text is in {at.folder(step) / 'kernel.log'}, which only you can read."
     kind = StepCrashed if outcome.status == "crashed" else StepFailed
     return kind(f"Step {step}: {outcome.reason}.".replace("..", "."), hint=hint)
-
-
-def _told(path: Path) -> Mapping[str, Any]:
-    """What a kernel left in the file `path`; nothing when that is no mapping. Kernels are not trusted."""
-    try:
-        said = stepfiles.read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _own_error(said: Mapping[str, Any], clean: guards.Guard) -> CtnbError | None:
@@ -328,108 +317,3 @@ def _own_error(said: Mapping[str, Any], clean: guards.Guard) -> CtnbError | None
     made: CtnbError = kind.__new__(kind)
     CtnbError.__init__(made, clean(str(said.get("what", ""))), hint=clean(str(said.get("hint", ""))))
     return made
-
-
-def _take_result(at: Supervisor, step: str) -> None:
-    """Check what the kernel says it did and take it into the record. Raises StepFailed, RecordBroken, AccountOpen."""
-    path = at.folder(step) / "result.json"
-    if not path.is_file():
-        raise StepFailed(
-            f"Step {step} ended without closing.", hint="The notebook's last cell must be: ctnb.done(...)"
-        )
-    said = stepfiles.read_json(path)
-    if step in ("read", "transform"):
-        table = _own_table(at, step, said)
-        if step == "read":
-            at.update(read=_read_facts(at, said, table))
-        else:
-            at.update(transform=_transform_facts(at, said, table))
-    elif step == "privacy_review":
-        answering.review_that_counts(at)
-    elif at.record.release is None and not at.dry_run:
-        raise StepFailed(
-            "The publish notebook ended without publishing.", hint="It must call ctnb.publish(...)."
-        )
-
-
-def _own_table(at: Supervisor, step: str, said: Mapping[str, Any]) -> Table:
-    """The table a step wrote, opened and hashed by the supervisor itself."""
-    ref = said.get("table")
-    if not ref:
-        raise StepFailed(
-            f"Step {step} closed without a table.", hint="Its last cell must be: ctnb.done(table)"
-        )
-    path = Path(ref["path"]).resolve()
-    if not path.is_relative_to(at.work.resolve()):
-        raise StepFailed(
-            f"Step {step} closed with a table that is not its own.", hint="Use ctnb.read or ctnb.transform."
-        )
-    table = tables.open_table(path)
-    _note_table(at, step, table)
-    return table
-
-
-def _note_table(at: Supervisor, step: str, table: Table) -> None:
-    ref = {"path": str(table.path), "file_digest": table.file_digest, "digest": table.digest}
-    stepfiles.write_json(at.folder(step) / "table.json", ref)
-    key = at.project.key
-    facts = TableFacts(
-        rows=table.rows, columns=tuple(column.name for column in table.columns),
-        digest=digests.keyed(table.digest, key), file_digest=digests.keyed(table.file_digest, key),
-    )  # fmt: skip
-    at.update_step(step, table=facts)
-
-
-def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFacts:
-    told = dict(said.get("read") or {})
-    if not told:
-        raise StepFailed(
-            "The read step closed with a table it did not read.", hint="Use the table of ctnb.read(ds)."
-        )
-    snapshot = Path(told.pop("snapshot"))
-    if not snapshot.resolve().is_relative_to(at.work.resolve()):
-        raise StepFailed("The read step kept no snapshot of its source.", hint="Use ctnb.read(ds).")
-    told["digest"] = digests.keyed(digests.of_file(snapshot), at.project.key)
-    facts = ReadFacts(**told, rows_kept=table.rows)
-    if not facts.closes:
-        raise AccountOpen(
-            f"Rows do not add up: {facts.rows_read:,} read, {facts.rows_kept:,} kept, "
-            f"{facts.rows_rejected:,} rejected.",
-            hint="Every row read is kept or rejected with a reason; look at the read notebook.",
-        )
-    return facts
-
-
-def _transform_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> TransformFacts:
-    told = dict(said.get("transform") or {})
-    if not told:
-        raise StepFailed(
-            "The transform step closed with a table it did not make.", hint="Use ctnb.transform(...)."
-        )
-    reason = at.dataset.contract.transform.unaccounted
-    facts = TransformFacts(**told, unaccounted=None if told["accounted"] else reason)
-    kept = at.record.read.rows_kept if at.record.read else facts.rows_in
-    if facts.rows_in != kept or facts.rows_out != table.rows:
-        raise AccountOpen(
-            f"Rows do not add up: {kept:,} came in, {facts.rows_in:,} were taken; "
-            f"{facts.rows_out:,} were to go out, {table.rows:,} did.",
-            hint="Look at the transform notebook.",
-        )
-    if not facts.accounted and not reason:
-        raise AccountOpen(
-            "The transform's rows are not accounted for.",
-            hint="Name the column that counts rows under transform: count:, or say why not under unaccounted:.",
-        )
-    return facts
-
-
-def _note_rejects(at: Supervisor, step: str) -> None:
-    """The counts that a refused reading left; they are shown as far as they are counts."""
-    said = _told(at.folder(step) / "rejects.json")
-    if step != "read" or not said:
-        return
-    with suppress(ValueError, TypeError):
-        facts = ReadFacts(
-            source="", told=bool(at.source), bytes=0, digest="", encoding="", rows_kept=0, **said
-        )
-        at.update(read=facts)
