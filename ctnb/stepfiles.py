@@ -90,3 +90,12 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The JSON in `path`."""
     return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+
+
+def read_told(path: Path) -> Mapping[str, Any]:
+    """What a kernel left in the file `path`; nothing when that is no mapping. Kernels are not trusted."""
+    try:
+        said = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -27,7 +27,8 @@ displays projects proposals records reviewing
 comparing indexes leases releases schemas templates
 checks publishing
 answering steps
-rendering supervision verification
+rendering results verification
+supervision
 deciding flows
 cli engine
 __main__ reference
