@@ -22,7 +22,7 @@ from ctnb.snapshots import Snapshot
 from ctnb.sources.formats import open_source
 from ctnb.sources.opened import Loaded, Misfit
 from ctnb.tables import Table
-from ctnb.values import parse_sql, quote_name, quote_text, shape
+from ctnb.values import Kind, parse_sql, quote_name, quote_text, shape
 
 if TYPE_CHECKING:
     import duckdb
@@ -148,7 +148,7 @@ def _typed(
     places: dict[str, int], loaded: Loaded,
 ) -> Reading:  # fmt: skip
     columns, misfits = dataset.contract.read_columns, loaded.misfits
-    _make_cells(connection, columns, places, dataset.contract.source.nulls)
+    _make_cells(connection, columns, places, dataset.contract.source.nulls, typed_dates=loaded.typed_dates)
     checks = [(column, rule, test) for column in columns for rule, test in _tests(column)]
     bad = " OR ".join(f"coalesce({test}, false)" for _, _, test in checks) or "false"
     connection.execute(f"CREATE TABLE typed AS SELECT *, {bad} AS _bad FROM cells")
@@ -171,6 +171,8 @@ def _make_cells(
     columns: Sequence[Column],
     places: dict[str, int],
     nulls: Sequence[str],
+    *,
+    typed_dates: bool = False,
 ) -> None:
     """The view `cells`: for each column the text `r_<name>` (null when empty) and the value `t_<name>`."""
     empty = ", ".join(quote_text(word) for word in sorted({"", *(word.strip() for word in nulls)}))
@@ -181,10 +183,21 @@ def _make_cells(
         for c in columns
     )
     values = ", ".join(
-        f"{parse_sql(c.kind, quote_name('r_' + c.name))} AS {quote_name('t_' + c.name)}" for c in columns
+        f"{_value(c.kind, quote_name('r_' + c.name), typed_dates)} AS {quote_name('t_' + c.name)}"
+        for c in columns
     )
     connection.execute(f"CREATE VIEW texts AS SELECT _row, {texts} FROM numbered")
     connection.execute(f"CREATE VIEW cells AS SELECT *, {values} FROM texts")
+
+
+def _value(kind: Kind, text: str, typed_dates: bool) -> str:
+    """SQL for the value of a cell: a cell that is a date itself is one whatever format the contract gives."""
+    if not typed_dates or kind.type not in ("date", "timestamp"):
+        return parse_sql(kind, text)
+    iso, at = Kind("date"), parse_sql(Kind("timestamp"), text)
+    midnight = f"CASE WHEN {at} = date_trunc('day', {at}) THEN CAST({at} AS DATE) END"
+    typed = [midnight if kind.type == "date" else at, parse_sql(iso, text)]
+    return f"coalesce({', '.join(dict.fromkeys([parse_sql(kind, text), *typed]))})"
 
 
 def _tests(column: Column) -> list[tuple[str, str]]:

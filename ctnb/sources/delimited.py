@@ -36,8 +36,6 @@ class Delimited:
     """One character."""
     header: tuple[str, ...]
     """The header's cells, as they stand."""
-    iso_dates: bool = False
-    """Dates are text here, written as the contract says."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """Bring the records into `connection` as `numbered`; see `Opened.load`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ctnb.errors import SourceInvalid
-from ctnb.sources import delimited, objects
+from ctnb.sources import archives, delimited, fixed_width, objects, parquets
 from ctnb.sources.opened import Asked, Opened
 
 Opener = Callable[[Path, Asked], Opened]
@@ -17,6 +17,8 @@ FORMATS: dict[str, Opener] = {
     "json": objects.opened_json,
     "jsonl": objects.opened_jsonl,
     "geojson": objects.opened_geojson,
+    "parquet": parquets.opened_parquet,
+    "fixed": fixed_width.opened_fixed,
 }
 
 SUFFIXES: dict[str, str] = {
@@ -28,6 +30,7 @@ SUFFIXES: dict[str, str] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".geojson": "geojson",
+    ".parquet": "parquet",
 }
 
 
@@ -35,8 +38,11 @@ def open_source(path: Path, name: str, asked: Asked, *, format: str | None = Non
     """
     Open the file `path`, which its owner calls `name`, as `format`, or as its suffix says when None.
 
+    A .gz or .zip is unpacked first, and the suffix is that of the file inside.
+
     Raises SourceInvalid when the kind is not known or the file is not of it.
     """
+    path, name = archives.unpacked(path, name, asked)
     kind = format or SUFFIXES.get(Path(name).suffix.lower(), "")
     if kind not in FORMATS:
         raise SourceInvalid(

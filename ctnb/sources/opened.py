@@ -53,6 +53,8 @@ class Loaded:
     """Records that do not fit the header; they become rejects."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Records that a named rule leaves out, e.g. footnotes of a workbook, by rule."""
+    typed_dates: bool = False
+    """Whether cells that are dates came as ISO text, which counts besides the format a contract gives."""
 
 
 class Opened(Protocol):
@@ -65,10 +67,6 @@ class Opened(Protocol):
     @property
     def encoding(self) -> str:
         """How text was encoded; empty where the kind of file says so itself."""
-
-    @property
-    def iso_dates(self) -> bool:
-        """Whether cells may be dates by the file's own types: they come as ISO text, whatever the contract."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """

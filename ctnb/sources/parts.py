@@ -42,8 +42,6 @@ class Parted:
     """The files with the records, in order; columns _row, c1, c2, ..."""
     misfits: list[Misfit]
     """Records that do not fit."""
-    iso_dates: bool = False
-    """Dates are text here, written as the contract says."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """Bring the records into `connection` as `numbered`; see `Opened.load`."""
