@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ctnb.errors import SourceInvalid
 
@@ -56,7 +56,7 @@ def take(source: Path, folder: Path, *, told: bool = False) -> Snapshot:
 
     Raises SourceInvalid when it is empty, cannot be read, or changes while it is copied.
     """
-    target = folder / f"snapshot{source.suffix.lower()}"
+    target = folder / f"snapshot{_suffix(source.name)}"
     if target.exists():
         target.chmod(0o600)  # Windows does not delete what is read-only
         target.unlink()
@@ -80,6 +80,12 @@ def take(source: Path, folder: Path, *, told: bool = False) -> Snapshot:
     part.replace(target)
     target.chmod(0o400)
     return Snapshot(target, source.name, size, digest, told)
+
+
+def _suffix(name: str) -> str:
+    """The ending that tells what kind of file it is: of a .csv.gz both parts."""
+    kinds = PurePath(name.lower()).suffixes[-2:]
+    return "".join(kinds if kinds[-1:] == [".gz"] else kinds[-1:])
 
 
 def _copy(source: Path, target: Path) -> tuple[str, int]:

@@ -51,6 +51,15 @@ def test_the_file_inside_a_gz_is_read(tmp_path: Path, name: str, body: bytes, mo
     assert ROWS == rows(reading(tmp_path, gzip.compress(body), under(name, **more), name))
 
 
+def test_a_snapshot_keeps_what_tells_its_kind(tmp_path: Path) -> None:
+    """It can be read again by its own name, as `ctnb new` does; a name with dots is no kind."""
+    first = reading(tmp_path, gzip.compress(CSV), under("Counts.2026.CSV.gz"), "Counts.2026.CSV.gz")
+    assert "snapshot.csv.gz" == first.snapshot.path.name
+    name = first.snapshot.path.name
+    again = reading(tmp_path / "again", first.snapshot.path.read_bytes(), under(name), name)
+    assert rows(first) == rows(again)
+
+
 def test_a_gz_of_several_parts_is_read_whole(tmp_path: Path) -> None:
     """Logs are put one behind the other."""
     body = gzip.compress(CSV) + gzip.compress(b"y,z\n")
@@ -83,10 +92,10 @@ def test_a_member_of_a_zip_is_read_by_its_name(tmp_path: Path) -> None:
 def test_a_name_in_an_archive_is_no_path(tmp_path: Path, name: str) -> None:
     """What is unpacked lies beside the snapshot, whatever the archive calls it."""
     assert ROWS == rows(reading(tmp_path, zipped((name, CSV)), under("a.zip"), "a.zip"))
-    assert {"a.zip", "snapshot.zip", "snapshot.member.csv", "read.parquet"} == {
+    assert {"a.zip", "snapshot.zip", "snapshot.zip.member.csv", "read.parquet"} == {
         path.name for path in tmp_path.rglob("*") if path.is_file()
     }
-    assert 0o600 == (tmp_path / "work" / "snapshot.member.csv").stat().st_mode & 0o777
+    assert 0o600 == (tmp_path / "work" / "snapshot.zip.member.csv").stat().st_mode & 0o777
 
 
 def encrypted() -> bytes:
@@ -158,9 +167,7 @@ def test_a_bomb_is_stopped_while_it_is_unpacked(
     body = zipped(("a.csv", bomb)) if name == "a.zip" else gzip.compress(bomb)
     with pytest.raises(SourceInvalid, match="becomes too large"):
         reading(tmp_path, body, under(name), name)
-    assert {name, f"snapshot{Path(name).suffix}"} == {
-        path.name for path in tmp_path.rglob("*") if path.is_file()
-    }
+    assert {name, f"snapshot{name[1:]}"} == {path.name for path in tmp_path.rglob("*") if path.is_file()}
 
 
 def test_there_is_a_largest_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

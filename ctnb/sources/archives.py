@@ -104,7 +104,7 @@ def _is_clutter(info: zipfile.ZipInfo) -> bool:
 def _written(archive: Path, name: str, start: Start) -> Path:
     """Unpack what `start` opens beside `archive`; only the suffix of `name` is kept."""
     suffix = PurePosixPath(name).suffix.lower()
-    target = archive.with_name(f"{archive.stem}.member{suffix if suffix[1:].isalnum() else ''}")
+    target = archive.with_name(f"{archive.name}.member{suffix if suffix[1:].isalnum() else ''}")
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
