@@ -33,6 +33,10 @@ Type = Literal[
 Role = Literal["identifier", "quasi", "sensitive", "free_text", "measure", "plain"]
 Unit = Literal["person", "group", "other"]
 Mode = Literal["replace", "append", "upsert", "delete"]
+SourceFormat = Literal[
+    "csv", "tsv", "fixed", "json", "jsonl", "geojson", "parquet", "xlsx", "xls", "xlsb", "ods"
+]
+Place = Annotated[int, Field(gt=0)]
 
 NUMERIC = frozenset(["integer", "number", "money", "percent"])
 TEXTUAL = frozenset(["text", "code", "url"])
@@ -132,7 +136,7 @@ class Source(documents.Form):
     """Where rows come from."""
 
     path: str = Field(description="The file, relative to the dataset's folder, or below a root of ctnb.yml.")
-    format: Literal["csv", "tsv", "fixed", "json", "jsonl", "geojson", "parquet"] | None = Field(
+    format: SourceFormat | None = Field(
         None, description="What kind of file; by its suffix when not given. fixed has no suffix of its own."
     )
     delimiter: str | None = Field(
@@ -156,6 +160,13 @@ class Source(documents.Form):
     member: str | None = Field(
         None, description="Which file of a zip archive is read; the only one when not given.", min_length=1
     )
+    sheet: Place | Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="A workbook's sheet: its name, or its number from 1; the only one with rows."
+    )
+    header_row: Place | tuple[Place, Place] | None = Field(
+        None,
+        description="The row of the sheet that is the header, from 1, or [first, last]; found if not given.",
+    )
     nulls: tuple[str, ...] = Field(("",), description="Texts that mean an empty cell.")
     ignore: tuple[str, ...] = Field((), description="Headers of the source that are left out on purpose.")
 
@@ -171,7 +182,16 @@ class Source(documents.Form):
     @property
     def asked(self) -> Asked:
         """What concerns the opening of the file."""
-        return Asked(self.delimiter, self.encoding, self.records, self.widths, self.header, self.member)
+        return Asked(
+            self.delimiter,
+            self.encoding,
+            sheet=self.sheet,
+            header_row=self.header_row,
+            records=self.records,
+            widths=self.widths,
+            header=self.header,
+            member=self.member,
+        )
 
 
 class Suppress(documents.Form):
@@ -252,21 +272,21 @@ class Portal(documents.Form):
 class Metadata(documents.Form):
     """What people read about the dataset on the portal."""
 
-    category: str = ""
-    tags: tuple[str, ...] = ()
+    category: str = Field("", description="The portal's category, e.g. Public Safety.")
+    tags: tuple[str, ...] = Field((), description="Words that people search for.")
     row_label: str = Field("", description="What one row is, in words.")
-    license: str = ""
+    license: str = Field("", description="Under which licence the data may be used, e.g. Public Domain.")
     attribution: str = Field("", description="The agency that answers for the data.")
     contact: str = Field("", description="Whom to ask.")
-    update_frequency: str = ""
+    update_frequency: str = Field("", description="How often it is brought up to date, in words.")
 
 
 class Contract(documents.Form):
     """`dataset.yml`, whole."""
 
     format: Literal[1] = Field(description="The version of this file's form.")
-    title: str = Field(min_length=1)
-    description: str = ""
+    title: str = Field(min_length=1, description="What people read as its name.")
+    description: str = Field("", description="What the data are, for people who use them.")
     unit: Unit | None = Field(
         None, description="What one row is: person, group or other. Without it nothing is published."
     )
@@ -281,7 +301,7 @@ class Contract(documents.Form):
     deterministic: bool = Field(True, description="false lets SQL run on many threads; the record says so.")
     metadata: Metadata = Metadata()
     portal: Portal = Portal()
-    owners: tuple[str, ...] = ()
+    owners: tuple[str, ...] = Field((), description="Who answers for the dataset in the agency.")
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ctnb.errors import SourceInvalid
-from ctnb.sources import archives, delimited, fixed_width, objects, parquets
+from ctnb.sources import archives, delimited, fixed_width, objects, parquets, workbooks
 from ctnb.sources.opened import Asked, Opened
 
 Opener = Callable[[Path, Asked], Opened]
@@ -14,6 +14,10 @@ Opener = Callable[[Path, Asked], Opened]
 FORMATS: dict[str, Opener] = {
     "csv": delimited.opened_csv,
     "tsv": delimited.opened_tsv,
+    "xlsx": workbooks.opener("xlsx"),
+    "xls": workbooks.opener("xls"),
+    "xlsb": workbooks.opener("xlsb"),
+    "ods": workbooks.opener("ods"),
     "json": objects.opened_json,
     "jsonl": objects.opened_jsonl,
     "geojson": objects.opened_geojson,
@@ -31,6 +35,11 @@ SUFFIXES: dict[str, str] = {
     ".ndjson": "jsonl",
     ".geojson": "geojson",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".xls": "xls",
+    ".xlsb": "xlsb",
+    ".ods": "ods",
 }
 
 

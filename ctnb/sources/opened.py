@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +31,10 @@ class Asked:
     """Whether the first record of a fixed-width file names the columns."""
     member: str | None = None
     """Which file of an archive is read; the only one when None."""
+    sheet: str | int | None = None
+    """A workbook's sheet by name, or by number from 1; the only one with rows when None."""
+    header_row: int | tuple[int, int] | None = None
+    """The row of a sheet that is its header, from 1, or the first and last of two; found when None."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,20 @@ class Opened(Protocol):
         """
         Bring the records into `connection` as the relation `numbered`.
 
-        It has a BIGINT column `_row` (the record's number from 1) and VARCHAR columns c1, c2, ... in the
-        header's order; an empty cell is NULL. `work` is a private folder for what does not fit into memory.
+        It has a BIGINT column `_row` (the record's number from 1, or its row on a sheet) and VARCHAR columns
+        c1, c2, ... in the header's order; an empty cell is NULL. `work` is a private folder for what does not
+        fit into memory.
         Raises SourceInvalid; no message quotes a cell.
+        """
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """A source that can also be read in one pass, as long as every record fits the header."""
+
+    def streamed(self) -> str:
+        """
+        A SQL relation of VARCHAR columns c1, c2, ... in the header's order and the records' order.
+
+        Reading it fails with an error of DuckDB's where a record does not fit; its text may quote data.
         """

@@ -1,0 +1,94 @@
+"""What a file that calls itself a workbook is: checked before anything reads its sheets."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from ctnb.errors import SourceInvalid
+
+INFLATED_BYTES = 4 << 30
+"""The most that a workbook's members may hold; a full sheet of a million rows holds about one."""
+MEMBERS = 10_000
+
+_ZIP = b"PK\x03\x04"
+_COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1")
+_PARTS = {"xl/workbook.xml": "xlsx", "xl/workbook.bin": "xlsb", "content.xml": "ods"}
+
+
+def check(path: Path, kind: str) -> None:
+    """Make sure that `path` is a workbook of `kind`, open to read and of sane size. Raises SourceInvalid."""
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    if start.startswith(_COMPOUND):
+        if kind != "xls":
+            raise _compound(path, kind)
+    elif not start.startswith(_ZIP):
+        raise _other(kind, "no workbook: perhaps a web page or text under a workbook's name")
+    else:
+        found = _zipped(path)
+        if found != kind:
+            raise _other(kind, f"a workbook of kind {found}" if found else "an archive of another kind")
+
+
+def damaged() -> SourceInvalid:
+    """The error of a workbook that cannot be read."""
+    return SourceInvalid(
+        "The workbook is damaged: its sheets cannot be read.",
+        hint="Open it in Excel or LibreOffice, save it anew and try again.",
+    )
+
+
+def locked() -> SourceInvalid:
+    """The error of a workbook that asks for a password."""
+    return SourceInvalid(
+        "The workbook is protected by a password.", hint="Save it without a password: File, Info, Protect."
+    )
+
+
+def _zipped(path: Path) -> str:
+    """The kind of workbook in the archive `path`; empty when it holds none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            names = {member.filename for member in members}
+            manifest = _manifest(archive, names)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError):
+        members = None
+    if members is None:
+        raise damaged()
+    _check_size(members)
+    if b"encryption-data" in manifest or any(member.flag_bits & 1 for member in members):
+        raise locked()
+    return next((kind for part, kind in _PARTS.items() if part in names), "")
+
+
+def _manifest(archive: zipfile.ZipFile, names: set[str], limit: int = 4 << 20) -> bytes:
+    """What an ODS says of its members; an encrypted one says so there."""
+    if "META-INF/manifest.xml" not in names:
+        return b""
+    with archive.open("META-INF/manifest.xml") as stream:
+        return stream.read(limit)
+
+
+def _check_size(members: list[zipfile.ZipInfo]) -> None:
+    size = sum(member.file_size for member in members)
+    if size > INFLATED_BYTES or len(members) > MEMBERS:
+        raise SourceInvalid(
+            f"The workbook unpacks to {size >> 20:,} MB in {len(members):,} members, more than "
+            f"{INFLATED_BYTES >> 20:,} MB or {MEMBERS:,}.",
+            hint="If that is right, save the sheet as CSV.",
+        )
+
+
+def _compound(path: Path, kind: str) -> SourceInvalid:
+    if "EncryptedPackage".encode("utf-16-le") in path.read_bytes():
+        return locked()
+    return _other(kind, "an old workbook (xls)")
+
+
+def _other(kind: str, seen: str) -> SourceInvalid:
+    return SourceInvalid(
+        f"The source is not {kind}: it is {seen}.",
+        hint="Say what it is under source: format: in dataset.yml, or save it as an xlsx workbook.",
+    )

@@ -1,0 +1,239 @@
+"""
+Workbooks: xlsx, xls, xlsb and ods, one sheet each, every cell as text.
+
+fastexcel gives the cells as text straight to Arrow. A cell's text is its value, not what its format shows:
+numbers in their shortest exact form, dates in ISO 8601, truth as true and false, errors as #N/A and the like,
+which no type but text takes. Macros, links to other files and formulas are not run: a formula's value is
+the one stored with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctnb.errors import SourceInvalid
+from ctnb.sources import workbook_files
+from ctnb.sources.opened import Asked, Loaded
+from ctnb.sources.workbook_shape import HeaderPlace, Row, find_footer, find_header, join_header
+from ctnb.values import quote_text
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+HEAD_ROWS = 60
+"""Rows among which a header is looked for, counted from the first that is not blank."""
+TAIL_ROWS = 60
+"""Rows among which totals and footnotes are looked for."""
+
+_ERRORS = {
+    "Div0": "#DIV/0!", "NA": "#N/A", "Name": "#NAME?", "Null": "#NULL!", "Num": "#NUM!", "Ref": "#REF!",
+    "Value": "#VALUE!", "GettingData": "#GETTING_DATA",
+}  # fmt: skip
+_MIDNIGHT = " 00:00:00"
+_DAY_ZERO = "1899-12-31 "
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """One sheet of a workbook, its header found."""
+
+    sheet: pa.Table = field(repr=False)
+    """All cells as text; row 0 is the sheet's first row. Columns without header and cells are gone."""
+    place: HeaderPlace
+    """Where the header stands."""
+    header: tuple[str, ...] = field(repr=False)
+    """The header's cells; a header of two rows is joined, e.g. `Deaths / 2019`."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the record should know of the workbook."""
+    encoding: str = ""
+    """Empty: workbooks say themselves how text is encoded."""
+
+    def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
+        """
+        Bring the records into `connection` as `numbered`; see `Opened.load`.
+
+        `_row` is the row on the sheet. Blank rows are no records.
+        """
+        connection.register("sheet", self.sheet.slice(self.place.last + 1))
+        first = self.place.last + 2
+        names = [f"c{place}" for place in range(1, len(self.header) + 1)]
+        cells = ", ".join(_cell(self.sheet.column(i)).format(n) for i, n in enumerate(names))
+        connection.execute(f"CREATE TABLE raw AS SELECT {cells} FROM sheet")
+        connection.unregister("sheet")
+        blank = " AND ".join(f"coalesce(trim({name}, ' \t\r\n'), '') = ''" for name in names)
+        connection.execute(
+            f"CREATE VIEW filled AS SELECT rowid + {first} AS _row, * FROM raw WHERE NOT ({blank})"
+        )
+        tail = connection.execute(f"SELECT * FROM filled ORDER BY _row DESC LIMIT {TAIL_ROWS}").fetchall()
+        footer = find_footer([(row[0], row[1:]) for row in reversed(tail)], len(names))
+        listed = ", ".join(str(row) for row in footer) or "NULL"
+        connection.execute(
+            f"CREATE VIEW numbered AS SELECT * FROM filled WHERE NOT coalesce(_row IN ({listed}), false)"
+        )
+        left_out = {"title rows": self._title_rows(), **Counter(footer.values())}
+        return Loaded(left_out={rule: rows for rule, rows in left_out.items() if rows}, typed_dates=True)
+
+    def _title_rows(self) -> int:
+        above = self.sheet.slice(0, self.place.first)
+        return sum(1 for row in _rows(above) if any((cell or "").strip() for cell in row))
+
+
+def opener(kind: str) -> Callable[[Path, Asked], Workbook]:
+    """What opens workbooks of `kind`: xlsx, xls, xlsb or ods."""
+
+    def opened(path: Path, asked: Asked) -> Workbook:
+        workbook_files.check(path, kind)
+        return _opened(path, asked)
+
+    return opened
+
+
+def _opened(path: Path, asked: Asked) -> Workbook:
+    reader = _trying(lambda: _fastexcel().read_excel(path.read_bytes()))
+    sheet, notes = _chosen(reader, asked.sheet)
+    table = _texts(sheet)
+    place = _header_place(table, asked.header_row)
+    table = _without_empty_columns(table, place)
+    header = join_header(_rows(table.slice(place.first, place.last - place.first + 1)))
+    return Workbook(table, place, header, notes)
+
+
+def _chosen(reader: Any, wanted: str | int | None) -> tuple[Any, tuple[str, ...]]:
+    """The sheet that is `wanted`, or the only visible one with rows. Raises SourceInvalid."""
+    names = reader.sheet_names
+    if wanted is not None:
+        return _loaded(reader, _place(names, wanted)), ()
+    sheets = [sheet for sheet in (_loaded(reader, place) for place in range(len(names))) if sheet.height]
+    visible = [sheet for sheet in sheets if sheet.visible == "visible"]
+    if len(visible) != 1:
+        raise SourceInvalid(
+            f"The workbook has {len(visible)} visible sheets with rows, of {len(names)} sheets.",
+            hint="Say which: source: sheet: in dataset.yml, its name or its number from 1.",
+        )
+    hidden = len(sheets) - len(visible)
+    return visible[0], (f"{hidden} hidden sheets hold rows and were not read",) if hidden else ()
+
+
+def _place(names: list[str], wanted: str | int) -> int:
+    if isinstance(wanted, int) and wanted <= len(names):
+        return wanted - 1
+    if isinstance(wanted, str) and wanted in names:
+        return names.index(wanted)
+    raise SourceInvalid(
+        f"The workbook's {len(names)} sheets have none that is {wanted!r}, as dataset.yml says.",
+        hint="Correct source: sheet:. A number counts from 1, hidden sheets too; a name is written exactly, "
+        "in quotation marks where it looks like a number.",
+    )
+
+
+def _loaded(reader: Any, place: int) -> Any:
+    return _trying(lambda: reader.load_sheet(place, header_row=None, skip_rows=0, dtypes="string"))
+
+
+def _texts(sheet: Any) -> pa.Table:
+    """The cells of `sheet` as text; what fastexcel has no text for, errors above all, gets one here."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    batch, troubles = _trying(sheet.to_arrow_with_errors)
+    columns = [column.cast(pa.string()) for column in batch.columns]
+    places: dict[int, list[tuple[int, str]]] = {}
+    for error in troubles.errors if troubles else ():
+        row, column = error.offset_position
+        places.setdefault(column, []).append((row, _told(error.detail)))
+    for column, cells in places.items():
+        mask = np.zeros(batch.num_rows, dtype=bool)
+        mask[[row for row, _ in cells]] = True
+        columns[column] = pc.replace_with_mask(
+            columns[column], pa.array(mask), pa.array([text for _, text in sorted(cells)], pa.string())
+        )
+    return pa.table(columns, names=[f"c{place}" for place in range(1, len(columns) + 1)])
+
+
+def _told(detail: str) -> str:
+    """The text of a cell from fastexcel's words on why it has none, e.g. `... but got 'Error(NA)'`."""
+    if found := re.search(r"got 'Error\((\w+)\)", detail):
+        return _ERRORS.get(found[1], "#ERROR!")
+    if found := re.search(r"Iso\(\"(.*)\"\)", detail):
+        return found[1]
+    if found := re.search(r"value: (-?[0-9.e+-]+)", detail):
+        return found[1]  # a date beyond the calendar: Excel shows ####
+    return "#ERROR!"
+
+
+def _header_place(table: pa.Table, wanted: int | tuple[int, int] | None) -> HeaderPlace:
+    if wanted is not None:
+        first, last = (wanted, wanted) if isinstance(wanted, int) else wanted
+        if first > last or last - first > 1 or last > table.num_rows:
+            raise SourceInvalid(
+                f"The sheet's {table.num_rows:,} rows have no header at {wanted}, as dataset.yml says.",
+                hint="Correct source: header_row: a row of the sheet from 1, or two that follow one another.",
+            )
+        return HeaderPlace(first - 1, last - 1)
+    start = _first_filled(table)
+    found = find_header(_rows(table.slice(start, HEAD_ROWS)))
+    if found is None:
+        raise SourceInvalid(
+            "The sheet has no header row: all its cells are blank.", hint="Choose another sheet."
+        )
+    return HeaderPlace(found.first + start, found.last + start)
+
+
+def _first_filled(table: pa.Table) -> int:
+    for start in range(0, table.num_rows, HEAD_ROWS):
+        for place, row in enumerate(_rows(table.slice(start, HEAD_ROWS))):
+            if any((cell or "").strip() for cell in row):
+                return start + place
+    return 0
+
+
+def _without_empty_columns(table: pa.Table, place: HeaderPlace) -> pa.Table:
+    below = table.slice(place.first)
+    kept = [i for i, column in enumerate(below.columns) if column.null_count < below.num_rows]
+    return table.select(kept).rename_columns([f"c{n}" for n in range(1, len(kept) + 1)])
+
+
+def _cell(column: pa.ChunkedArray) -> str:
+    """SQL, with {} for the name, for the text of cells that fastexcel writes as whole timestamps."""
+    import pyarrow.compute as pc
+
+    cases = ""
+    if pc.any(pc.ends_with(column, _MIDNIGHT)).as_py():
+        cases += (
+            " WHEN regexp_full_match({0}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} 00:00:00') THEN left({0}, 10)"
+        )
+    if pc.any(pc.starts_with(column, _DAY_ZERO)).as_py():
+        cases += f" WHEN starts_with({{0}}, {quote_text(_DAY_ZERO)}) THEN substr({{0}}, {len(_DAY_ZERO) + 1})"
+    if pc.any(pc.equal(column, "-0")).as_py():
+        cases += " WHEN {0} = '-0' THEN '0'"
+    return f"CASE{cases} WHEN {{0}} <> '' THEN {{0}} END AS {{0}}"
+
+
+def _rows(table: pa.Table) -> list[Row]:
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def _trying(what: Callable[[], Any]) -> Any:
+    """What `what` gives. Raises SourceInvalid in place of the reader's error, whose text may quote a cell."""
+    try:
+        return what()
+    except _fastexcel().FastExcelError as error:
+        locked = "password" in str(error).lower()
+    except BaseException as error:  # a panic of the reader's is no Exception; anything else goes on
+        if type(error).__name__ != "PanicException":
+            raise
+        locked = False
+    raise workbook_files.locked() if locked else workbook_files.damaged()
+
+
+def _fastexcel() -> Any:
+    import fastexcel
+
+    return fastexcel
