@@ -40,6 +40,7 @@ MOSTLY = 0.3
 """A type that more than this share of the cells does not fit is not spoken of."""
 
 _SAMPLE = 2_000
+_FIRST = 20_000
 _FEW = 100_000
 _SHAPES_FROM = 5_000
 
@@ -147,69 +148,80 @@ class Profile:
 
 def profiles(connection: duckdb.DuckDBPyConnection, header: Sequence[str]) -> list[Profile]:
     """The profile of each column of the relation `numbered`, whose columns are c1, c2, ... under `header`."""
-    return [
-        _profile(connection, place, cell, overview)
-        for (place, cell), overview in zip(
-            enumerate(header, 1), _overviews(connection, len(header)), strict=True
-        )
-    ]
+    rows = int(connection.execute("SELECT count(*) FROM numbered").fetchall()[0][0])
+    return [_profile(connection, place, cell, rows) for place, cell in enumerate(header, 1)]
 
 
-@dataclass(frozen=True)
-class _Overview:
-    rows: int
-    filled: int
-    distinct: int
-    longest: int
-    mean_length: float
-
-
-def _overviews(connection: duckdb.DuckDBPyConnection, width: int) -> list[_Overview]:
-    parts = []
-    for place in range(1, width + 1):
-        cell = _cell(place)
-        parts.append(
-            f"count({cell}), approx_count_distinct(c{place}), coalesce(max(length(c{place})), 0),"
-            f" coalesce(avg(length(c{place})), 0)"
-        )
-    row = connection.execute(f"SELECT count(*), {', '.join(parts)} FROM numbered").fetchall()[0]
-    return [_Overview(row[0], *row[1 + 4 * at : 5 + 4 * at]) for at in range(width)]
-
-
-def _cell(place: int) -> str:
-    """SQL for the cell of a column without the blanks around it, NULL when nothing is left."""
-    return f"nullif(trim(c{place}, {quote_text(BLANKS)}), '')"
-
-
-def _profile(connection: duckdb.DuckDBPyConnection, place: int, header: str, seen: _Overview) -> Profile:
-    _make_cells(connection, place, seen)
+def _profile(connection: duckdb.DuckDBPyConnection, place: int, header: str, rows: int) -> Profile:
+    distinct = _make_cells(connection, place, rows)
+    filled, longest, characters = _lengths(connection)
     words = _null_words(connection)
     possible = _possible(connection)
     marks = _marks(connection) if "amount" in possible else Marks()
     kinds = [*_amounts(marks, "amount" in possible), *(kind for kind in possible if isinstance(kind, Kind))]
-    misfits = _misfits(connection, kinds)
-    told = seen.filled - sum(words.values())
-    misfits = {kind: count for kind, count in misfits.items() if count <= MOSTLY * told}
+    told = filled - sum(words.values())
+    counted = _misfits(connection, [kind for kind in kinds if not _surely_fits(kind, marks, told)])
+    misfits = {kind: n for kind in kinds if (n := counted.get(kind, 0)) <= MOSTLY * told}
     true, false = _truths(connection) if Kind("boolean") in misfits else (0, 0)
     widths, nines = _widths(connection) if marks.digits else ({}, 0)
+    unique = filled == rows > 1 and distinct >= 0.9 * rows and _is_unique(connection, rows)
     return Profile(
-        place, header, seen.rows, seen.filled, seen.distinct, _unique(connection, place, seen),
-        seen.longest, seen.mean_length, words, marks, true, false, widths, nines, misfits,
-        _shapes(connection, misfits),
+        place, header, rows, filled, distinct, unique, longest, characters / max(filled, 1), words, marks,
+        true, false, widths, nines, misfits, _shapes(connection, misfits),
     )  # fmt: skip
 
 
-def _make_cells(connection: duckdb.DuckDBPyConnection, place: int, seen: _Overview) -> None:
-    """The relation `told`: v the cell without blanks around it, n how often, w whether it is a word for nothing."""
+def _surely_fits(kind: Kind, marks: Marks, told: int) -> bool:
+    """Whether every cell is digits alone and few enough of them: whole numbers then, and nothing else to ask."""
+    return kind.type == "integer" and marks.digits == told and marks.longest <= 18
+
+
+def _make_cells(connection: duckdb.DuckDBPyConnection, place: int, rows: int) -> int:
+    """
+    Make the relation `told`: v the cell without blanks around it, n how often, nothing whether it is a word for that.
+
+    Returns about how many different cells there are. A column whose first cells repeat is counted once per value.
+    """
+    column, cell = f"c{place}", f"nullif(trim(c{place}, {quote_text(BLANKS)}), '')"
     connection.execute("DROP VIEW IF EXISTS told; DROP TABLE IF EXISTS counted")
-    source = f"SELECT {_cell(place)} AS v, 1 AS n FROM numbered WHERE {_cell(place)} IS NOT NULL"
-    if seen.rows > _FEW and seen.distinct < _FEW:
-        connection.execute(f"CREATE TEMP TABLE counted AS SELECT v, sum(n) AS n FROM ({source}) GROUP BY v")
-        source = "SELECT v, n FROM counted"
+    sample = f"SELECT {column} AS v FROM numbered WHERE {column} IS NOT NULL LIMIT {_FIRST}"
+    first, different = _row(connection, f"SELECT count(*), count(DISTINCT v) FROM ({sample})")
+    if rows > _FEW and different < 0.95 * first:
+        connection.execute(
+            f"CREATE TEMP TABLE counted AS SELECT {column}, count(*) AS n FROM numbered GROUP BY 1"
+        )
+        _make_told(connection, f"SELECT {cell} AS v, n FROM counted")
+        return _row(connection, "SELECT count(*) FROM counted")[0]
+    _make_told(
+        connection, f"SELECT {cell if _has_blanks(connection, column) else column} AS v, 1 AS n FROM numbered"
+    )
+    return different if rows <= _FIRST else rows * different // max(first, 1)
+
+
+def _make_told(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     listed = ", ".join(quote_text(word) for word in NULL_WORDS)
-    short = max(map(len, NULL_WORDS))
-    nothing = f"CASE WHEN length(v) <= {short} THEN lower(v) IN ({listed}) ELSE false END"
-    connection.execute(f"CREATE TEMP VIEW told AS SELECT v, n, {nothing} AS nothing FROM ({source})")
+    nothing = f"CASE WHEN strlen(v) <= {max(map(len, NULL_WORDS))} THEN lower(v) IN ({listed}) ELSE false END"
+    connection.execute(
+        f"CREATE TEMP VIEW told AS SELECT v, n, {nothing} AS nothing FROM ({source}) WHERE v IS NOT NULL"
+    )
+
+
+def _has_blanks(connection: duckdb.DuckDBPyConnection, column: str) -> bool:
+    """Whether a cell begins or ends with a blank; trimming costs more than asking."""
+    ends = " OR ".join(f"ends_with({column}, {quote_text(mark)})" for mark in BLANKS)
+    return _row(connection, f"SELECT count(*) FROM numbered WHERE {column} < '!' OR {ends}")[0] > 0
+
+
+def _lengths(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
+    """Cells, bytes of the longest, bytes of all."""
+    filled, longest, characters = _row(
+        connection, "SELECT sum(n), max(strlen(v)), sum(n * strlen(v)) FROM told"
+    )
+    return filled, longest, characters
+
+
+def _row(connection: duckdb.DuckDBPyConnection, query: str) -> list[int]:
+    return [int(number or 0) for number in connection.execute(query).fetchall()[0]]
 
 
 def _null_words(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -244,19 +256,22 @@ def _shares(connection: duckdb.DuckDBPyConnection, tests: Sequence[str]) -> list
 
 
 def _marks(connection: duckdb.DuckDBPyConnection) -> Marks:
+    power = "CASE WHEN contains(v, 'E') OR contains(v, 'e') THEN regexp_matches(v, {}) ELSE false END"
     tests = (
-        "regexp_full_match(v, '[0-9]+')", "regexp_full_match(v, '0[0-9]+')", "contains(v, '$')",
-        "contains(v, ',')", "ends_with(v, '%')", "starts_with(v, '(') AND ends_with(v, ')')",
-        "regexp_matches(v, '^[-+]?[0-9.]+[eE][-+]?[0-9]+$')",
-        "regexp_matches(v, '^[0-9]([.][0-9]+)?[eE][+]?(09|[1-9][0-9])$')",
+        "digits", "digits AND starts_with(v, '0') AND strlen(v) > 1", "contains(v, '$')", "contains(v, ',')",
+        "ends_with(v, '%')", "starts_with(v, '(') AND ends_with(v, ')')",
+        power.format("'^[-+]?[0-9.]+[eE][-+]?[0-9]+$'"),
+        power.format("'^[0-9]([.][0-9]+)?[eE][+]?(09|[1-9][0-9])$'"),
     )  # fmt: skip
     counts = ", ".join(f"sum(n) FILTER ({test})" for test in tests)
     decimals = r"length(regexp_extract(v, '[.]([0-9]+)\s*[)%]?$', 1))"
-    row = connection.execute(
-        f"SELECT {counts}, max(CASE WHEN contains(v, '.') THEN {decimals} ELSE 0 END), min(length(v)), max(length(v))"
-        " FROM told WHERE NOT nothing"
-    ).fetchall()[0]
-    return Marks(*(int(count or 0) for count in row))
+    return Marks(
+        *_row(
+            connection,
+            f"SELECT {counts}, max(CASE WHEN contains(v, '.') THEN {decimals} ELSE 0 END), min(strlen(v)),"
+            " max(strlen(v)) FROM (SELECT v, n, regexp_full_match(v, '[0-9]+') AS digits FROM told WHERE NOT nothing)",
+        )
+    )
 
 
 def _amounts(marks: Marks, possible: bool) -> list[Kind]:
@@ -290,19 +305,17 @@ def _truths(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
 
 
 def _widths(connection: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], int]:
+    """Cells that are digits alone by their length, and how many of them begin with 9."""
     rows = connection.execute(
-        "SELECT length(v), sum(n), sum(n) FILTER (starts_with(v, '9')) FROM told"
+        "SELECT strlen(v), sum(n), sum(n) FILTER (starts_with(v, '9')) FROM told"
         " WHERE regexp_full_match(v, '[0-9]+') GROUP BY 1 ORDER BY 1"
     ).fetchall()
     return {int(width): int(count) for width, count, _ in rows}, sum(int(row[2] or 0) for row in rows)
 
 
-def _unique(connection: duckdb.DuckDBPyConnection, place: int, seen: _Overview) -> bool:
-    """Exactly; the estimate only spares the question where it cannot be."""
-    if seen.filled < seen.rows or seen.rows < 2 or seen.distinct < 0.8 * seen.rows:
-        return False
-    row = connection.execute(f"SELECT count(DISTINCT {_cell(place)}) FROM numbered").fetchall()[0]
-    return int(row[0]) == seen.rows
+def _is_unique(connection: duckdb.DuckDBPyConnection, rows: int) -> bool:
+    """Whether all cells differ: where all 64-bit hashes do, the cells do, and hashes are quicker to compare."""
+    return _row(connection, "SELECT count(DISTINCT hash(v)) FROM told")[0] == rows
 
 
 def _shapes(connection: duckdb.DuckDBPyConnection, misfits: Mapping[Kind, int]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ctnb.proposals.roles import Suggestion
@@ -47,8 +47,10 @@ class Draft:
     """Records that do not fit the header."""
     notes: tuple[str, ...] = ()
     """What is known of the whole table, as sentences."""
-    asks: tuple[str, ...] = field(default=())
+    asks: tuple[str, ...] = ()
     """What only a person can answer about the whole table."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Records that a named rule of the kind of source leaves out."""
 
 
 def text(draft: Draft) -> str:
