@@ -59,7 +59,7 @@ def _opened(
     path: Path,
     asked: Asked,
     records: Callable[[TextIO], Iterator[Record]],
-    fields: Callable[[Any], dict[Key, Any]],
+    fields: Callable[[Any], Mapping[Key, Any]],
 ) -> Parted:
     text, encoding = texts.as_utf8(path, asked.encoding)
     writer, misfits, row = PartsWriter(path), [], 0
@@ -73,10 +73,12 @@ def _opened(
         writer.close()
     if not writer.places:
         raise _no_columns(row, misfits)
-    return Parted(tuple(name for _, name in writer.places), encoding, tuple(writer.parts), misfits)
+    return Parted(writer.header, encoding, tuple(writer.parts), misfits)
 
 
-def _add(writer: PartsWriter, row: int, raw: str, value: Any, fields: Callable[[Any], dict[Key, Any]]) -> str:
+def _add(
+    writer: PartsWriter, row: int, raw: str, value: Any, fields: Callable[[Any], Mapping[Key, Any]]
+) -> str:
     """Take a record as a row; what comes back is the rule it breaks, empty when it fits."""
     if value is TORN:
         return "not JSON"
@@ -201,11 +203,11 @@ def _is_wgs84(crs: Any) -> bool:
     return isinstance(name, str) and name.endswith(WGS84)
 
 
-def _plain(value: Any) -> dict[Key, Any]:
-    return {("", key): cell for key, cell in _object(value, "not an object").items()}
+def _plain(value: Any) -> Mapping[Key, Any]:
+    return _object(value, "not an object")
 
 
-def _feature(value: Any) -> dict[Key, Any]:
+def _feature(value: Any) -> Mapping[Key, Any]:
     feature = _object(value, "not a feature")
     if feature.get("type") != "Feature":
         raise _UnfitError("not a feature")
@@ -214,12 +216,11 @@ def _feature(value: Any) -> dict[Key, Any]:
         cells["feature", "feature id"] = feature["id"]
     properties = feature.get("properties")
     if properties is not None:
-        listed = _object(properties, "properties are not an object")
-        cells |= {("properties", key): cell for key, cell in listed.items()}
+        cells |= _object(properties, "properties are not an object")
     return cells
 
 
-def _object(value: Any, rule: str) -> dict[str, Any]:
+def _object(value: Any, rule: str) -> dict[Key, Any]:
     if not isinstance(value, dict):
         raise _UnfitError(rule)
     if isinstance(value, Doubled):
@@ -244,8 +245,8 @@ def _is_zero(number: Number) -> bool:
 
 
 def _cell(value: Any) -> str | None:
-    if value is None:
-        return None
+    if value is None or type(value) is Number:
+        return value
     text = value if isinstance(value, str) else _compact(value, 0)
     if "\0" in text:
         raise _UnfitError("a text holds a zero byte")

@@ -26,8 +26,8 @@ BATCH_CELLS = 2_000_000
 BATCH_CHARACTERS = 32 << 20
 COLUMNS_LIMIT = 4_000
 
-Key = tuple[str, str]
-"""Where a column comes from within a record, and its header."""
+Key = str | tuple[str, str]
+"""A column's header; or where in the record it comes from, and its header, where headers may be alike."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,18 @@ class PartsWriter:
 
     def add(self, row: int, cells: Mapping[Key, str | None], characters: int) -> None:
         """Take the record number `row`, about `characters` long. Raises SourceInvalid for too many columns."""
-        for key in cells:
-            self.places.setdefault(key, len(self.places))
-        if len(self.places) > COLUMNS_LIMIT:
-            raise SourceInvalid(
-                f"The source's records have more than {COLUMNS_LIMIT:,} different keys.",
-                hint="Keys that are data, e.g. identifiers, are no columns: export one record for each.",
-            )
+        if not cells.keys() <= self.places.keys():
+            self._widen(cells)
         self._batch.append((row, cells))
         self._characters += characters
         full = len(self._batch) * len(self.places) >= BATCH_CELLS or len(self._batch) >= BATCH_ROWS
         if full or self._characters >= BATCH_CHARACTERS:
             self._flush()
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The headers of the columns so far."""
+        return tuple(key if isinstance(key, str) else key[1] for key in self.places)
 
     def close(self) -> None:
         """Write what is left and close the last part."""
@@ -92,6 +92,15 @@ class PartsWriter:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _widen(self, cells: Mapping[Key, str | None]) -> None:
+        for key in cells:
+            self.places.setdefault(key, len(self.places))
+        if len(self.places) > COLUMNS_LIMIT:
+            raise SourceInvalid(
+                f"The source's records have more than {COLUMNS_LIMIT:,} different keys.",
+                hint="Keys that are data, e.g. identifiers, are no columns: export one record for each.",
+            )
 
     def _flush(self) -> None:
         if not self._batch:
