@@ -20,7 +20,7 @@ from ctnb.datasets import Column, Dataset
 from ctnb.errors import AccountOpen, SourceInvalid, TooManyRejects
 from ctnb.snapshots import Snapshot
 from ctnb.sources.formats import open_source
-from ctnb.sources.opened import Loaded, Misfit
+from ctnb.sources.opened import Loaded, Misfit, Streamed
 from ctnb.tables import Table
 from ctnb.values import Kind, parse_sql, quote_name, quote_text, shape
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import duckdb
 
 REJECTS = "rejects.parquet"
+STRAIGHT_MB = 700
+"""Memory that DuckDB may take for reading in one pass, in MB; sorting for the digest spills beyond it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def read(dataset: Dataset, folder: Path, roots: Iterable[Path], *, source: str |
     snapshot = snapshots.take(found, folder, told=source is not None)
     opened = open_source(snapshot.path, found.name, contract.source.asked, format=contract.source.format)
     places = match(opened.header, contract.read_columns, contract.source.ignore)
+    if isinstance(opened, Streamed) and (reading := _straight(opened, dataset, folder, snapshot, places)):
+        return reading
     with tables.connect(folder, threads=2) as connection:
         loaded = opened.load(connection, folder)
         return _typed(connection, dataset, folder, snapshot, opened.encoding, places, loaded)
@@ -141,6 +145,49 @@ def match(header: Sequence[str], columns: Sequence[Column], ignore: Sequence[str
             hint="Correct columns: in dataset.yml, or list headers to leave out under source: ignore:.",
         )
     return places
+
+
+def _straight(
+    opened: Streamed, dataset: Dataset, folder: Path, snapshot: Snapshot, places: dict[str, int]
+) -> Reading | None:
+    """
+    The reading of a source whose every row fits, in one pass that holds nothing in memory.
+
+    None as soon as one row does not fit: then every row is looked at closely, numbered and accounted for.
+    """
+    import duckdb
+
+    columns = dataset.contract.read_columns
+    with tables.connect(folder, threads=2, memory_mb=STRAIGHT_MB) as connection:
+        connection.execute(f"CREATE VIEW numbered AS SELECT 0 AS _row, * FROM {opened.streamed()}")
+        _make_cells(connection, columns, places, dataset.contract.source.nulls)
+        try:
+            table = tables.write(connection, _all_or_none(columns), columns, folder / "read.parquet")
+        except duckdb.Error:  # its text may quote the row
+            return None
+        if any(_repeats(connection, table, column) for column in columns if column.constraints.unique):
+            return None
+    counts = tuple(
+        ColumnCount(column.name, column.type, table.rows - empty, empty, 0)
+        for column, empty in zip(columns, tables.empty_cells(table), strict=True)
+    )
+    return Reading(table, snapshot, opened.encoding, table.rows, 0, (), {}, counts, None)
+
+
+def _all_or_none(columns: Sequence[Column]) -> str:
+    """The typed cells of `cells`; reading it fails at the first row that breaks a rule."""
+    tests = [test for column in columns for rule, test in _tests(column) if rule != "unique"]
+    bad = " OR ".join(f"coalesce({test}, false)" for test in tests) or "false"
+    first, *others = (quote_name("t_" + column.name) for column in columns)
+    named = [f"CASE WHEN {bad} THEN error('a row does not fit') ELSE {first} END", *others]
+    listed = ", ".join(f"{cell} AS {quote_name(c.name)}" for cell, c in zip(named, columns, strict=True))
+    return f"SELECT {listed} FROM cells"
+
+
+def _repeats(connection: duckdb.DuckDBPyConnection, table: Table, column: Column) -> bool:
+    name, source = quote_name(column.name), f"read_parquet({quote_text(str(table.path))})"
+    row = connection.execute(f"SELECT count({name}), count(DISTINCT {name}) FROM {source}").fetchall()[0]
+    return bool(row[0] != row[1])
 
 
 def _typed(

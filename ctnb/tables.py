@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,7 +97,9 @@ class Table:
 
 
 @contextmanager
-def connect(work: Path | None = None, *, threads: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(
+    work: Path | None = None, *, threads: int = 1, memory_mb: int | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     An in-memory DuckDB whose doors are still open, for loading files; `lock` it before running others' SQL.
 
@@ -108,6 +110,9 @@ def connect(work: Path | None = None, *, threads: int = 1) -> Iterator[duckdb.Du
     connection = duckdb.connect(":memory:")
     try:
         connection.execute(f"SET threads={int(threads)}")
+        _quiet(connection)
+        if memory_mb:
+            connection.execute(f"SET memory_limit='{int(memory_mb)}MB'")
         connection.execute("SET autoinstall_known_extensions=false; SET autoload_known_extensions=false")
         connection.execute("SET TimeZone='UTC'")
         spill = str(work / "spill") if work else ""
@@ -115,6 +120,18 @@ def connect(work: Path | None = None, *, threads: int = 1) -> Iterator[duckdb.Du
         yield connection
     finally:
         connection.close()
+
+
+def _quiet(connection: duckdb.DuckDBPyConnection) -> None:
+    """
+    No progress bar on stdout.
+
+    In a Jupyter kernel without ipywidgets DuckDB refuses to change the setting, and shows none either.
+    """
+    import duckdb
+
+    with suppress(duckdb.Error):
+        connection.execute("SET enable_progress_bar=false")
 
 
 def lock(connection: duckdb.DuckDBPyConnection) -> None:
@@ -180,6 +197,18 @@ def open_table(path: Path, *, file_digest: str | None = None, digest: str | None
             f"The content of {path.name} is not what its step wrote.", hint="Run the dataset again."
         )
     return table
+
+
+def empty_cells(table: Table) -> list[int]:
+    """How many cells of each column are empty, from the Parquet file's own statistics."""
+    import pyarrow.parquet as pq
+
+    facts = pq.read_metadata(table.path)
+    groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
+    return [
+        sum(group.column(place).statistics.null_count for group in groups)
+        for place in range(len(table.columns))
+    ]
 
 
 def suppressed_flag(column: Column) -> Column:

@@ -41,18 +41,23 @@ class Delimited:
         """Bring the records into `connection` as `numbered`; see `Opened.load`."""
         import duckdb
 
-        names = [f"c{place}" for place in range(1, len(self.header) + 1)]
         try:
-            connection.execute(
-                f"CREATE TABLE raw AS SELECT * FROM {_read_csv(self.path, self.delimiter, names)}"
-            )
+            connection.execute(f"CREATE TABLE raw AS SELECT * FROM {self.streamed()}")
             trouble = False
         except duckdb.Error:  # its text quotes the line; the second reading says what is wrong without
             trouble = True
         if trouble:
-            return Loaded(_load_by_record(connection, self, names))
+            return Loaded(_load_by_record(connection, self, self._names))
         connection.execute("CREATE VIEW numbered AS SELECT rowid + 1 AS _row, * FROM raw")
         return Loaded()
+
+    def streamed(self) -> str:
+        """The records in one pass; see `Streamed.streamed`."""
+        return _read_csv(self.path, self.delimiter, self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"c{place}" for place in range(1, len(self.header) + 1)]
 
 
 def opened_csv(path: Path, asked: Asked) -> Delimited:

@@ -59,6 +59,8 @@ class Loaded:
     """Records that a named rule leaves out, e.g. footnotes of a workbook, by rule."""
     typed_dates: bool = False
     """Whether cells that are dates came as ISO text, which counts besides the format a contract gives."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the source, without a word of it, e.g. that hidden sheets hold rows."""
 
 
 class Opened(Protocol):
@@ -84,7 +86,7 @@ class Opened(Protocol):
 
 
 @runtime_checkable
-class Streamed(Protocol):
+class Streamed(Opened, Protocol):
     """A source that can also be read in one pass, as long as every record fits the header."""
 
     def streamed(self) -> str:
