@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from ctnb import clock, datasets, documents, reads, settings
+from ctnb import clock, datasets, documents, settings
 from ctnb.cli import main
 from ctnb.errors import ContractInvalid, SourceInvalid, UsageError
 from ctnb.proposals import naming, proposing, writing
-from ctnb.proposals.proposing import Proposal
 from ctnb.proposals.writing import Proposed
 from ctnb.settings import Project
 
@@ -110,3 +109,263 @@ def test_day_and_month_are_asked_never_guessed(project: Project) -> None:
     mixed = of_cells(project, "Issued", ["01/27/2024", "27/01/2024", "02/03/2024", "02/04/2024"])
     assert kind_of(mixed) == ("text", 0, None)
     assert "MM/DD/YYYY does not fit 1; DD/MM/YYYY does not fit 1" in mixed.choice.asks[0]
+
+
+def test_damaged_codes_are_named_and_a_repair_is_offered_not_applied(project: Project) -> None:
+    """ZIP codes of four and eight digits, FIPS codes that lost the zero of 09, ids a spreadsheet cut."""
+    zips = of_cells(project, "Mail Zip", ["6103", "06510", "65101234"])
+    assert kind_of(zips) == ("code", 0, None)
+    assert zips.choice.why[0].startswith("ZIP damage: 1 cell have 3 or 4 digits")
+    assert zips.choice.why[1].startswith("ZIP damage: 1 cell have 7 or 8 digits: ZIP+4")
+    assert zips.choice.why[2].startswith("A repair, not applied: in transform.sql")
+    fips = of_cells(project, "Town FIPS", ["911002060", "911005910"])
+    assert "FIPS damage: 2 cells begin with 9 and have 9 digits" in fips.choice.why[0]
+    cut = of_cells(project, "Reference", ["4.01E+15", "4.02E+15", "12"])
+    assert kind_of(cut) == ("text", 0, None)
+    assert "a spreadsheet cut long numbers" in cut.choice.asks[0]
+
+
+def test_words_for_nothing_are_proposed_only_where_they_keep_a_column_from_its_type(project: Project) -> None:
+    """N/A in a column of numbers is empty; in a column of words nobody knows, so a person is asked."""
+    rows = [["12", "N/A"], ["N/A", "Avon"], ["-", "Bolton"]]
+    path = written(project, "nulls.csv", ["Visits", "Town"], rows)
+    made = proposing.propose(project, "visits", str(path))
+    assert [kind_of(column)[0] for column in made.draft.columns] == ["integer", "text"]
+    assert made.draft.nulls == ("-", "N/A")
+    assert made.draft.asks == ("The words under nulls: also stand in town (1): empty there too?",)
+    contract = datasets.dataset("visits", project.notebooks).contract
+    assert contract.source.nulls == ("", "-", "N/A")
+    words = written(project, "words.csv", ["Town"], [["N/A"], ["Avon"]])
+    assert proposing.propose(project, "words", str(words)).draft.nulls == ()
+
+
+def test_blank_double_long_and_reserved_headers_get_names(project: Project) -> None:
+    """Each name is free, fits the contract and is found again by header or position."""
+    header = ["", "Town", "Town", "order", "% of Total", "2020zip5", "Ünïcode Été", "x " * 60, "Town 2"]
+    path = written(project, "headers.csv", header, [["a"] * 9])
+    contract = datasets.dataset(_proposed(project, path), project.notebooks).contract
+    names = [column.name for column in contract.columns]
+    assert names[:7] == [
+        "column_1",
+        "town",
+        "town_2",
+        "order_column",
+        "percent_of_total",
+        "y2020zip5",
+        "unicode_ete",
+    ]
+    assert len(names[7]) <= naming.LONGEST
+    assert names[8] == "town_2_2"
+    assert [column.position for column in contract.columns] == [1, 2, 3, *[None] * 6]
+
+
+def _proposed(project: Project, path: Path) -> str:
+    return proposing.propose(project, "headers", str(path)).path.parent.name
+
+
+def test_a_wide_table_is_recognised(project: Project) -> None:
+    """Years or days as headers: the question is asked in the file and at the end of the command."""
+    path = written(project, "wide.csv", ["Town", "2020", "2021", "2022"], [["Avon", "1", "2", "3"]])
+    made = proposing.propose(project, "wide", str(path))
+    assert made.draft.asks[0].startswith("3 headers are years or dates (columns 2 to 4): a wide table")
+    assert [column.name for column in made.draft.columns] == ["town", "y2020", "y2021", "y2022"]
+
+
+def test_a_source_like_another_dataset_brings_the_question_whether_to_append(project: Project) -> None:
+    """By headers, whatever their case."""
+    path = written(project, "more.csv", ["TOWN", "Zip", "deaths"], [["Avon", "06001", "1"]])
+    made = proposing.propose(project, "more-counts", str(path))
+    assert "100% of the columns are those of the dataset sample-counts" in made.draft.asks[0]
+
+
+def test_roles_have_reasons_and_are_left_open_where_unsure(project: Project) -> None:
+    """Identifiers by header and by content, traits, places and days of people, remarks; the rest is asked."""
+    header = ["Patient Name", "Contact", "Age", "Town", "Date of visit", "Remarks", "Outcome"]
+    row = ["Rosa Diaz", "rosa@example.org", "44", "Avon", "01/27/2024", "said " * 20, "home"]
+    path = written(project, "people.csv", header, [row] * 6)
+    made = proposing.propose(project, "people", str(path))
+    roles = [column.suggestion.role for column in made.draft.columns]
+    assert roles == ["identifier", "identifier", "quasi", "quasi", "quasi", "free_text", None]
+    assert all(column.suggestion.why for column in made.draft.columns)
+    assert "Which role have outcome?" in made.questions
+    counts = written(project, "counts.csv", ["Town", "Year", "Permits"], [["Avon", "2020", "4"]])
+    plain = proposing.propose(project, "permits", str(counts)).draft.columns
+    assert [column.suggestion.role for column in plain] == ["plain", "plain", "measure"]
+
+
+def test_no_cell_is_written(project: Project) -> None:
+    """Neither in the file nor on the terminal: no smallest, no largest, no category, no odd one out."""
+    rows = [[f"SECRET{n}", str(777_000 + n), "03/04/2031"] for n in range(5)] + [["SECRETX", "ODDONE", "x"]]
+    path = written(project, "cells.csv", ["Thing", "Amount", "When"], rows)
+    made = proposing.propose(project, "cells", str(path))
+    said = made.path.read_text(encoding="utf-8") + repr(made)
+    assert [word for word in ("SECRET", "777", "ODDONE", "2031") if word in said] == []
+    assert "unit: person" in said
+    assert datasets.dataset("cells", project.notebooks).contract.unit is None
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [(["Ann", "ann@example.org"], ["Bob", "b@example.org"]), (["7", "12.5"], ["8", "13.5"])],
+)
+def test_a_file_without_a_header_row_is_refused(project: Project, header: list[str], row: list[str]) -> None:
+    """Its first row would be written into the contract."""
+    path = written(project, "bare.csv", header, [row, row])
+    with pytest.raises(SourceInvalid, match="the first row seems to be data"):
+        proposing.propose(project, "bare", str(path))
+    assert not (project.notebooks / "bare").exists()
+
+
+def test_a_dataset_that_is_there_is_never_overwritten(project: Project) -> None:
+    """Nor is anything left behind when it is refused."""
+    before = sorted(project.notebooks.rglob("*"))
+    with pytest.raises(UsageError, match="There is a dataset sample-counts already"):
+        proposing.propose(project, "sample-counts", str(project.notebooks / "sample-counts/data/counts.csv"))
+    assert sorted(project.notebooks.rglob("*")) == before
+    assert not list(project.private.glob("new-*"))
+
+
+def test_records_of_another_width_are_counted_and_asked_about(project: Project) -> None:
+    """They are not let pass: the contract accepts no reject until a person says so."""
+    path = project.notebooks / "ragged.csv"
+    path.write_text("Town,Visits\nAvon,1\nBolton\nCanton,3,4\n", encoding="utf-8")
+    made = proposing.propose(project, "ragged", str(path))
+    assert made.account == "3 rows read = 1 kept + 2 rejected"
+    assert datasets.dataset("ragged", project.notebooks).contract.rejects.at_most_share == 0
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|", ","])
+def test_the_delimiter_is_seen_and_written_where_it_is_unusual(project: Project, mark: str) -> None:
+    """By the first records."""
+    path = project.notebooks / "marks.csv"
+    path.write_text(f"Town{mark}Place\nAvon{mark}Main St, 4\n".replace(", 4", " 4" if mark == "," else ", 4"))
+    made = proposing.propose(project, "marks", str(path))
+    assert made.draft.delimiter == (None if mark == "," else mark)
+    assert [column.name for column in made.draft.columns] == ["town", "place"]
+
+
+def test_the_command_says_what_it_did_and_what_it_asks(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with 0: a question is no mistake."""
+    monkeypatch.chdir(project.root)
+    outside = project.root / "incoming"
+    outside.mkdir()
+    (outside / "a.csv").write_text("Town,Visits\nAvon,1\nBolton,2\n", encoding="utf-8")
+    done = CliRunner().invoke(main.cli, ["new", "visits", "--source", "incoming/a.csv"])
+    assert done.exit_code == 0, done.output
+    assert "2 rows read = 2 kept + 0 rejected" in done.output
+    assert "list its folder in ctnb.yml, roots: [incoming]" in done.output
+    assert "What is one row: person, group or other?" in done.output
+    assert 'path: "../../incoming/a.csv"' in (project.notebooks / "visits/dataset.yml").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_large_source_gets_the_same_proposal_without_a_second_reading(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns whose values repeat are counted once per value there."""
+    rows = [[f"r{n}", ["Avon ", " Bolton"][n % 2], f"{n % 7:03}", str(n % 90)] for n in range(120_000)]
+    path = written(project, "large.csv", ["Row", "Town", "Room", "Age"], rows)
+    small = proposing.propose(project, "small", str(path))
+    monkeypatch.setattr(proposing, "_READ_AGAIN_BYTES", 1)
+    large = proposing.propose(project, "large", str(path))
+    assert large.account == small.account == "120,000 rows read = 120,000 kept + 0 rejected"
+    assert [kind_of(column)[0] for column in large.draft.columns] == ["text", "text", "code", "integer"]
+    assert large.draft.keys == ("row",)
+
+
+CELLS = st.one_of(
+    st.sampled_from(
+        ["", "0", "007", "1,234", "$5.00", "(3)", "12%", "N/A", "-", "Y", "n", "1/2/2024", "13/2/2024"]
+    ),
+    st.sampled_from(
+        ["2024-02-29", "2023-02-29", "1E+15", "1e5", "06103", "(41.1, -72.2)", "01/02/2024 03:04 PM"]
+    ),
+    st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=8),
+    st.decimals(allow_nan=False, allow_infinity=False, places=3).map(str),
+)
+
+
+@limits(max_examples=25)
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.text(max_size=20))
+def test_whatever_the_cells_the_contract_reads_its_own_source(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], title: str
+) -> None:
+    """`propose` compares; a difference would be a mistake in ctnb. The text reads back as it was meant."""
+    root = tmp_path_factory.mktemp("property")
+    (root / "ctnb.yml").write_text("format: 1\n", encoding="utf-8")
+    made = settings.load(root)
+    made.notebooks.mkdir()
+    header = ["Row", title.replace("\0", "").replace("\r", " ").replace("\n", " "), "Number"]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
+        [header, *([f"r{n}", *row] for n, row in enumerate(rows))]
+    )
+    path = root / "any.csv"
+    path.write_text(text.getvalue(), encoding="utf-8", errors="ignore")
+    try:
+        found = proposing.propose(made, "any", str(path))
+    except SourceInvalid:
+        return
+    assert (found.rows_read, found.rows_rejected) == (len(rows), 0)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_written_so_that_yaml_reads_it_back(
+    tmp_path_factory: pytest.TempPathFactory, told: str
+) -> None:
+    """Headers are other people's: colons, hashes, quotation marks, words that YAML takes for truths."""
+    told = told.encode("utf-8", "ignore").decode()
+    path = tmp_path_factory.mktemp("yaml") / "one.yml"
+    path.write_text(f"header: {writing.scalar(told)}  # a comment\n", encoding="utf-8", newline="")
+    assert documents.read(path, ContractInvalid)["header"] == told
+
+
+REAL = {
+    "lottery-sales-by-game.csv": (46, "text" + " money" * 10),
+    "voting-locations.csv": (169, "text text text"),
+    "crosswalk/town-population-2023.csv": (169, "code text integer"),
+    "crosswalk/town-to-planning-region.csv": (169, "text code code text code"),
+    "crosswalk/zip-to-town-2020.csv": (289, "code code text"),
+    "reference/adult.csv": (30_162, "text integer" + " text" * 7),
+    "reference/students-math-score.csv": (216, "number text text text text number text"),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_need_no_correction_of_types(project: Project, real_data: Path, name: str) -> None:
+    """Rows and types of Connecticut's own files and of published examples."""
+    made = proposing.propose(project, "real", str(real_data / name))
+    rows, kinds = REAL[name]
+    assert made.account == f"{rows:,} rows read = {rows:,} kept + 0 rejected"
+    assert [column.choice.kind.type for column in made.draft.columns] == kinds.split()
+
+
+def test_the_deaths_file_is_understood(project: Project, real_data: Path) -> None:
+    """48 columns: US dates, whole ages, places with their coordinates, and marks of Y that stay text."""
+    path = real_data / "accidental-drug-related-deaths-2012-2022.csv"
+    made = proposing.propose(project, "deaths", str(path))
+    columns = {column.name: column for column in made.draft.columns}
+    assert (made.rows_read, made.rows_rejected, len(columns)) == (10_654, 0, 48)
+    assert kind_of(columns["date"]) == ("date", 0, "MM/DD/YYYY")
+    assert kind_of(columns["age"])[0] == "integer"
+    assert [name for name, column in columns.items() if kind_of(column)[0] == "point"] == [
+        "residence_city_geo", "injury_city_geo", "death_city_geo",
+    ]  # fmt: skip
+    assert kind_of(columns["heroin"])[0] == "text"
+    assert columns["cause_of_death"].suggestion.role == "free_text"
+    assert {columns[name].suggestion.role for name in ("age", "sex", "race", "residence_city")} == {"quasi"}
+
+
+def test_lost_zeros_and_odd_delimiters_of_real_files_are_named(project: Project, real_data: Path) -> None:
+    """What a person would have to find out otherwise."""
+    fips = proposing.propose(project, "fips", str(real_data / "crosswalk/zip-to-town-2020.csv")).draft.columns
+    assert "FIPS damage: 289 cells begin with 9" in fips[1].choice.why[0]
+    assert fips[0].choice.why == ("ZIP codes keep their zeros as code.",)
+    assert proposing.propose(project, "adult", str(real_data / "reference/adult.csv")).draft.delimiter == ";"
+    lottery = proposing.propose(
+        project, "lottery", str(real_data / "lottery-sales-by-game.csv")
+    ).draft.columns[0]
+    assert lottery.choice.asks[0].startswith("4 of 46 cells keep it from integer; their shapes: ")
