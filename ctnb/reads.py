@@ -26,6 +26,7 @@ from ctnb.values import Kind, parse_sql, quote_name, quote_text, shape
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 REJECTS = "rejects.parquet"
 STRAIGHT_MB = 700
@@ -299,9 +300,9 @@ def _write_rejects(
             f"FROM (SELECT _row FROM typed WHERE _bad AND ({test})) t JOIN numbered n USING (_row)",
             [column.name, rule],
         )
-    for misfit in misfits:
-        original = json.dumps(misfit.cells, ensure_ascii=False)
-        connection.execute("INSERT INTO rejects VALUES (?, '', ?, ?)", [misfit.row, misfit.rule, original])
+    if misfits:
+        connection.register("misfits", _misfit_table(misfits))
+        connection.execute("INSERT INTO rejects SELECT * FROM misfits")
     path = folder / REJECTS
     temporary = path.with_name(f".{REJECTS}.part")
     connection.execute(
@@ -311,6 +312,20 @@ def _write_rejects(
     temporary.chmod(0o600)
     temporary.replace(path)
     return path
+
+
+def _misfit_table(misfits: Sequence[Misfit]) -> pa.Table:
+    """All at once: one by one, 20,000 of them take half a minute."""
+    import pyarrow as pa
+
+    originals = [json.dumps(misfit.cells, ensure_ascii=False) for misfit in misfits]
+    arrays = [
+        pa.array([misfit.row for misfit in misfits], pa.int64()),
+        pa.array([""] * len(misfits), pa.string()),
+        pa.array([misfit.rule for misfit in misfits], pa.string()),
+        pa.array(originals, pa.string()),
+    ]
+    return pa.table(arrays, ["row", "column", "rule", "original"])
 
 
 def _check_share(rejected: int, total: int, counts: Sequence[RejectCount], dataset: Dataset) -> None:

@@ -57,6 +57,7 @@ CELLS: list[tuple[pa.Array, list[str | None]]] = [
     (pa.array([MOMENT], pa.timestamp("ns")), ["2020-01-02T03:04:05.600000"]),
     (pa.array([1], pa.timestamp("ns")), ["1970-01-01T00:00:00.000000001"]),
     (pa.array([0], NEW_YORK), ["1970-01-01T00:00:00.000000"]),
+    (pa.array([2**62], pa.timestamp("us")), ["<value out of range: 4611686018427387904>"]),
     (pa.array([dt.time(1, 2, 3)]), ["01:02:03.000000"]),
     (pa.array([b"caf\xc3\xa9", None], pa.binary()), ["café", None]),
     (pa.array([b"x", b"\xff\x00"], pa.binary()), ["78", "ff00"]),

@@ -160,7 +160,7 @@ def _timestamps(cells: pa.Array) -> pa.Array:
 
     fine = cells.type.unit == "ns"
     texts = cells.cast(pa.timestamp("ns" if fine else "us")).cast(pa.string())
-    texts = pc.replace_substring(texts, " ", "T", max_replacements=1)
+    texts = pc.replace_substring_regex(texts, r"^(-?\d+-\d\d-\d\d) ", r"\1T")
     return pc.replace_substring_regex(texts, r"(\.\d{6})000$", r"\1") if fine else texts
 
 
