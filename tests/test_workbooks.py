@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ from typing import Any
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
+from error_texts import whole_story
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from ctnb import reads
 from ctnb.datasets import Contract, Dataset
+from ctnb.errors import SourceInvalid
 from ctnb.reads import Reading
+from ctnb.sources import workbook_files, workbooks
+from ctnb.sources.opened import Asked
 
 CANARY = "Xanthippe Quill"
 
@@ -184,3 +189,208 @@ def test_a_rejected_row_is_told_by_its_row_on_the_sheet(tmp_path: Path) -> None:
     found = reading(tmp_path, book(REPORT), contract(*columns))
     assert [("Andover", "001", True)] == rows(found)
     assert [(7, "deaths", "type boolean")] == rejects(found)
+
+
+HEADERS = [
+    ("spans two columns", [["Town", "Deaths", None], [None, 2019, 2020], ["a", 1, 2]],
+     ["Town", "Deaths / 2019", "Deaths / 2020"], {}),
+    ("groups above", [["A report"], [None, "Deaths", None], ["Town", "men", "women"], ["a", 1, 2]],
+     ["Town", "Deaths / men", "Deaths / women"], {"title rows": 1}),
+    ("a title above", [["A report"], ["Town", "men", "women"], ["a", 1, 2]], ["Town", "men", "women"],
+     {"title rows": 1}),
+    ("blank and double headers", [["Town", None, "Town"], ["a", 1, 2]], ["Town", "", "Town"], {}),
+    ("an empty column between", [["Town", None, "men", "women"], ["a", None, 1, 2], ["b", None, 3, 4]],
+     ["Town", "men", "women"], {}),
+    ("a line break in a header", [["Town\nname", "men", "women"], ["a", 1, 2]],
+     ["Town name", "men", "women"], {}),
+    ("one column", [["Town"], ["a"], ["b"]], ["Town"], {}),
+    ("not at A1", [[], [], [None, None, "Town", "men"], [None, None, "a", 1]], ["Town", "men"], {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sheet", "headers", "left_out"), [h[1:] for h in HEADERS], ids=[h[0] for h in HEADERS]
+)
+def test_the_header_is_found(
+    tmp_path: Path, sheet: list[list[Any]], headers: list[str], left_out: dict[str, int]
+) -> None:
+    """Among titles, over two rows, with blanks: the first row nearly as full as the fullest one."""
+    columns = [{**column, "position": n} for n, column in enumerate(text(*headers), 1)]
+    found = reading(tmp_path, book(sheet), contract(*columns))
+    assert left_out == dict(found.left_out)
+    assert "a" == rows(found)[0][0]
+    assert tuple(headers) == tuple(workbooks.opener("xlsx")(found.snapshot.path, Asked()).header)
+
+
+@pytest.mark.parametrize(
+    ("header_row", "headers", "titles"), [(3, ["y", "2"], 2), ([2, 3], ["x / y", "1 / 2"], 1)]
+)
+def test_the_header_may_be_told(tmp_path: Path, header_row: Any, headers: list[str], titles: int) -> None:
+    """By the sheet's row numbers, one row or two; what stands above is titles."""
+    sheet = [["w", 0], ["x", 1], ["y", 2], ["z", 3]]
+    found = reading(tmp_path, book(sheet), contract(*text(*headers), header_row=header_row))
+    assert [("z", "3")] == rows(found)
+    assert {"title rows": titles} == dict(found.left_out)
+
+
+@pytest.mark.parametrize("header_row", [9, [2, 4], [3, 2]])
+def test_a_header_that_is_not_there_is_refused(tmp_path: Path, header_row: Any) -> None:
+    """The contract's row must be on the sheet."""
+    with pytest.raises(SourceInvalid, match="have no header at"):
+        reading(tmp_path, book([["a"], ["b"]]), contract(*text("a"), header_row=header_row))
+
+
+TAILS = [
+    ("a lone cell right below may be data", [["c", None]], 3, {}),
+    ("a lone cell apart is a note", [[], ["Provisional"]], 2, {"footnotes": 1}),
+    ("a mark makes a note", [["* provisional"], ["Source: a register"]], 2, {"footnotes": 2}),
+    ("totals", [["Subtotal", 3], ["Grand Total:", 3]], 2, {"totals": 2}),
+    ("a total in the middle is data", [["Total", 3], ["c", 4]], 4, {}),
+    ("a town that begins like a total", [["Totally", 3]], 3, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tail", "kept", "left_out"), [t[1:] for t in TAILS], ids=[t[0] for t in TAILS])
+def test_only_what_is_surely_no_row_is_left_out(
+    tmp_path: Path, tail: list[list[Any]], kept: int, left_out: dict[str, int]
+) -> None:
+    """What is not recognised stays a row, for the contract to judge."""
+    found = reading(tmp_path, book([["Town", "n"], ["a", 1], ["b", 2], *tail]), contract(*text("Town", "n")))
+    assert (kept, left_out) == (found.table.rows, dict(found.left_out))
+    assert found.rows_read == kept + sum(left_out.values())
+
+
+def test_a_sheet_is_never_chosen_in_silence(tmp_path: Path) -> None:
+    """Two visible sheets with rows: the contract must say which, and no name of a sheet is told."""
+    made = book([["h"], ["first"]], [["h"], ["second"]])
+    made.create_sheet("blank")
+    made.worksheets[0].title = CANARY
+    with pytest.raises(SourceInvalid, match="2 visible sheets with rows, of 3 sheets") as caught:
+        reading(tmp_path, made, contract(*text("h")))
+    assert CANARY not in whole_story(caught.value)
+    assert [("second",)] == rows(reading(tmp_path, made, contract(*text("h"), sheet=2)))
+    assert [("first",)] == rows(reading(tmp_path, made, contract(*text("h"), sheet=CANARY)))
+
+
+@pytest.mark.parametrize("sheet", [3, "Sheet", "2"])
+def test_a_sheet_that_is_not_there_is_refused(tmp_path: Path, sheet: Any) -> None:
+    """By name, exactly; by number, from 1."""
+    made = book([["h"], ["x"]], [["h"], ["y"]])
+    made.worksheets[0].title = CANARY
+    with pytest.raises(SourceInvalid, match="none that is") as caught:
+        reading(tmp_path, made, contract(*text("h"), sheet=sheet))
+    assert CANARY not in whole_story(caught.value)
+
+
+def test_hidden_sheets_are_told_and_not_read(tmp_path: Path) -> None:
+    """A hidden look-up list does not make a workbook ambiguous."""
+    made = book([["h"], ["shown"]], [["h"], ["hidden"]], [["h"], ["very hidden"]])
+    made.worksheets[1].sheet_state, made.worksheets[2].sheet_state = "hidden", "veryHidden"
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(saved(made))
+    assert ("hidden sheets with rows that were not read: 2",) == workbooks.opener("xlsx")(path, Asked()).notes
+    assert [("shown",)] == rows(reading(tmp_path, made, contract(*text("h"))))
+
+
+def test_a_merged_cell_has_its_value_once(tmp_path: Path) -> None:
+    """The cells that Excel shows as one are empty but the first: nothing is filled in unasked."""
+    made = book([["Town", "n"], ["a", 1], [None, 2]])
+    made.active.merge_cells("A2:A3")
+    assert [("a", "1"), (None, "2")] == rows(reading(tmp_path, made, contract(*text("Town", "n"))))
+
+
+def damaged(content: bytes, part: str) -> bytes:
+    """The workbook `content` with half of `part` gone."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(made, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name)[: len(old.read(name)) // 2] if name == part else old.read(name))
+    return made.getvalue()
+
+
+PLAIN = saved(book([["h"], [CANARY]]))
+FAR = book([["h"], ["x"]])
+FAR.active["XFD1048576"] = 1
+COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600)
+ENCRYPTED = io.BytesIO()
+with zipfile.ZipFile(ENCRYPTED, "w") as _archive:
+    _archive.writestr("content.xml", "x")
+    _archive.writestr("META-INF/manifest.xml", "<manifest:encryption-data/>")
+
+BAD = [
+    ("text", "a.xlsx", f"<html>{CANARY}".encode(), "no workbook: perhaps a web page"),
+    ("text as xls", "a.xls", f"h\n{CANARY}".encode(), "no workbook: perhaps a web page"),
+    ("cut short", "a.xlsx", PLAIN[:2000], "is damaged"),
+    ("a torn sheet", "a.xlsx", damaged(PLAIN, "xl/worksheets/sheet1.xml"), "is damaged"),
+    ("a torn list of sheets", "a.xlsx", damaged(PLAIN, "xl/workbook.xml"), "is damaged"),
+    ("a password", "a.xlsx", COMPOUND + "EncryptedPackage".encode("utf-16-le"), "protected by a password"),
+    ("a password of ods", "a.ods", ENCRYPTED.getvalue(), "protected by a password"),
+    ("xls as xlsx", "a.xlsx", COMPOUND, r"not xlsx: it is an old workbook"),
+    ("xlsx as ods", "a.ods", PLAIN, r"not ods: it is a workbook of kind xlsx"),
+    ("a damaged xls", "a.xls", COMPOUND, "is damaged"),
+    ("no cell", "a.xlsx", saved(openpyxl.Workbook()), "0 visible sheets with rows"),
+    ("a far cell", "a.xlsx", saved(FAR), "reaches to row 1,048,576 and column 16,384"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "told"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_what_is_no_readable_workbook_is_refused(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    """One clear message each, which quotes nothing."""
+    with pytest.raises(SourceInvalid, match=told) as caught:
+        reading(tmp_path, content, contract(*text("h"), name=name))
+    assert CANARY not in whole_story(caught.value)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archive says how large its members are."""
+    monkeypatch.setattr(workbook_files, "INFLATED_BYTES", 1 << 20)
+    made = io.BytesIO(PLAIN)
+    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/media/image1.png", bytes(2 << 20))
+    with pytest.raises(SourceInvalid, match="unpacks to 2 MB"):
+        reading(tmp_path, made.getvalue(), contract(*text("h")))
+
+
+def test_an_old_xls_is_read(tmp_path: Path) -> None:
+    """Titles, texts with zeros, dates and errors come out as from xlsx. The file was made with xlwt."""
+    content = (Path(__file__).parent / "vectors" / "types.xls").read_bytes()
+    found = reading(tmp_path, content, contract(*text("code", "n", "d", "t", "ok"), name="a.xls"))
+    assert [
+        ("007", "7", "2020-01-02", "2020-01-02 03:04:05", "true"),
+        ("06103", "1.5", "1999-12-31", "1999-12-31 23:59:59", "false"),
+        ("x", "#N/A", None, None, None),
+    ] == rows(found)
+    assert {"title rows": 1} == dict(found.left_out)
+
+
+NAMES = "".join(
+    f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+    for name in ("office", "table", "text")
+)
+ODS_CELLS = [
+    ('office:value-type="string"><text:p>007</text:p>', "007"),
+    ('office:value-type="float" office:value="7"><text:p>7.00</text:p>', "7"),
+    ('office:value-type="percentage" office:value="0.66"><text:p>66 %</text:p>', "0.66"),
+    ('office:value-type="currency" office:value="12.5"><text:p>$12.50</text:p>', "12.5"),
+    ('office:value-type="date" office:date-value="2020-01-02"><text:p>1/2/20</text:p>', "2020-01-02"),
+    ('office:value-type="boolean" office:boolean-value="true"><text:p>TRUE</text:p>', "true"),
+    ('office:value-type="time" office:time-value="PT03H04M05S"><text:p>03:04</text:p>', "PT03H04M05S"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "expected"), ODS_CELLS)
+def test_an_ods_is_read(tmp_path: Path, cell: str, expected: str) -> None:
+    """OpenDocument keeps the value beside what is shown; the value counts."""
+    header = 'office:value-type="string"><text:p>h</text:p>'
+    body = "".join(f"<table:table-row><table:table-cell {one}</table:table-cell></table:table-row>"
+                   for one in (header, cell))  # fmt: skip
+    sheet = f'<table:table table:name="A">{body}</table:table>'
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("META-INF/manifest.xml", "<manifest/>")
+        archive.writestr("content.xml", f"<office:document-content{NAMES}><office:body><office:spreadsheet>"
+                         f"{sheet}</office:spreadsheet></office:body></office:document-content>")  # fmt: skip
+    assert [(expected,)] == rows(reading(tmp_path, made.getvalue(), contract(*text("h"), name="a.ods")))

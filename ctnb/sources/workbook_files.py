@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from ctnb.errors import SourceInvalid
 INFLATED_BYTES = 4 << 30
 """The most that a workbook's members may hold; a full sheet of a million rows holds about one."""
 MEMBERS = 10_000
+CELLS = 100_000_000
+"""The most cells from a sheet's first to its last: the blank ones between take memory too."""
 
 _ZIP = b"PK\x03\x04"
 _COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1")
+_DIMENSION = re.compile(rb"""<(?:\w+:)?dimension\s+ref=["'](?:[A-Z]+[0-9]+:)?([A-Z]{1,3})([0-9]{1,7})["']""")
 _PARTS = {"xl/workbook.xml": "xlsx", "xl/workbook.bin": "xlsb", "content.xml": "ods"}
 
 
@@ -53,6 +57,7 @@ def _zipped(path: Path) -> str:
             members = archive.infolist()
             names = {member.filename for member in members}
             manifest = _manifest(archive, names)
+            corners = [_corner(archive, name) for name in names if name.startswith("xl/worksheets/sheet")]
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError):
         members = None
     if members is None:
@@ -60,6 +65,8 @@ def _zipped(path: Path) -> str:
     _check_size(members)
     if b"encryption-data" in manifest or any(member.flag_bits & 1 for member in members):
         raise locked()
+    for corner in filter(None, corners):
+        _check_corner(*corner)
     return next((kind for part, kind in _PARTS.items() if part in names), "")
 
 
@@ -69,6 +76,27 @@ def _manifest(archive: zipfile.ZipFile, names: set[str], limit: int = 4 << 20) -
         return b""
     with archive.open("META-INF/manifest.xml") as stream:
         return stream.read(limit)
+
+
+def _corner(archive: zipfile.ZipFile, name: str, head_bytes: int = 4096) -> tuple[int, int] | None:
+    """The last row and column of an xlsx sheet as it says itself; None when it does not."""
+    with archive.open(name) as stream:
+        found = _DIMENSION.search(stream.read(head_bytes))
+    if found is None:
+        return None
+    column = 0
+    for letter in found[1]:
+        column = 26 * column + letter - ord("A") + 1
+    return int(found[2]), column
+
+
+def _check_corner(rows: int, columns: int) -> None:
+    if rows * columns > CELLS:
+        raise SourceInvalid(
+            f"A sheet of the workbook reaches to row {rows:,} and column {columns:,}: {rows * columns:,} cells, "
+            f"more than {CELLS:,}.",
+            hint="Delete the blank rows below and the blank columns right of the table, then save.",
+        )
 
 
 def _check_size(members: list[zipfile.ZipInfo]) -> None:

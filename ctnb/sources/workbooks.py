@@ -77,7 +77,8 @@ class Workbook:
             f"CREATE VIEW numbered AS SELECT * FROM filled WHERE NOT coalesce(_row IN ({listed}), false)"
         )
         left_out = {"title rows": self._title_rows(), **Counter(footer.values())}
-        return Loaded(left_out={rule: rows for rule, rows in left_out.items() if rows}, typed_dates=True)
+        left_out = {rule: rows for rule, rows in left_out.items() if rows}
+        return Loaded(left_out=left_out, typed_dates=True, notes=self.notes)
 
     def _title_rows(self) -> int:
         above = self.sheet.slice(0, self.place.first)
@@ -117,7 +118,7 @@ def _chosen(reader: Any, wanted: str | int | None) -> tuple[Any, tuple[str, ...]
             hint="Say which: source: sheet: in dataset.yml, its name or its number from 1.",
         )
     hidden = len(sheets) - len(visible)
-    return visible[0], (f"{hidden} hidden sheets hold rows and were not read",) if hidden else ()
+    return visible[0], (f"hidden sheets with rows that were not read: {hidden}",) if hidden else ()
 
 
 def _place(names: list[str], wanted: str | int) -> int:
