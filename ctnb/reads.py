@@ -22,7 +22,7 @@ from ctnb.snapshots import Snapshot
 from ctnb.sources.formats import open_source
 from ctnb.sources.opened import Loaded, Misfit, Streamed
 from ctnb.tables import Table
-from ctnb.values import Kind, parse_sql, quote_name, quote_text, shape
+from ctnb.values import BLANKS, Kind, parse_sql, quote_name, quote_text, shape, trimmed
 
 if TYPE_CHECKING:
     import duckdb
@@ -223,19 +223,25 @@ def _make_cells(
     typed_dates: bool = False,
 ) -> None:
     """The view `cells`: for each column the text `r_<name>` (null when empty) and the value `t_<name>`."""
-    empty = ", ".join(quote_text(word) for word in sorted({"", *(word.strip() for word in nulls)}))
+    empty = sorted({"", *(word.strip(BLANKS) for word in nulls)})
     raw = {column.name: f"c{places[column.name] + 1}" for column in columns}
-    texts = ", ".join(
-        f"CASE WHEN trim({raw[c.name]}, ' \t\r\n') NOT IN ({empty}) THEN {raw[c.name]} END"
-        f" AS {quote_name('r_' + c.name)}"
-        for c in columns
-    )
+    texts = ", ".join(f"{_text_or_null(raw[c.name], empty)} AS {quote_name('r_' + c.name)}" for c in columns)
     values = ", ".join(
         f"{_value(c.kind, quote_name('r_' + c.name), typed_dates)} AS {quote_name('t_' + c.name)}"
         for c in columns
     )
     connection.execute(f"CREATE VIEW texts AS SELECT _row, {texts} FROM numbered")
     connection.execute(f"CREATE VIEW cells AS SELECT *, {values} FROM texts")
+
+
+def _text_or_null(cell: str, empty: Sequence[str]) -> str:
+    """SQL for the text of `cell`, or NULL when it is one of the texts that mean an empty cell."""
+    listed = ", ".join(map(quote_text, empty))
+    closely = f"CASE WHEN {trimmed(cell)} NOT IN ({listed}) THEN {cell} END"
+    if len(empty) > 1:
+        return closely
+    # where only blanks mean empty, a cell that begins with none needs no trimming, which is slow
+    return f"CASE WHEN ascii({cell}) > {max(map(ord, BLANKS))} THEN {cell} ELSE {closely} END"
 
 
 def _value(kind: Kind, text: str, typed_dates: bool) -> str:
