@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from error_texts import assert_text, whole_story
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 from test_reads import ALL_REJECTED, CANARY, contract, reading, rejects, rows, text
 
 from ctnb.datasets import Contract
@@ -114,3 +116,31 @@ def test_without_widths_nothing_is_guessed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x", encoding="utf-8")
     with pytest.raises(SourceInvalid, match="where the columns"):
         fixed_width.opened_fixed(tmp_path / "a.txt", Asked())
+
+
+PAGES = ("read-json-parquet-fixed-width.md", "read-compressed.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_the_pages_show_is_a_contract(page: str) -> None:
+    """Every block of YAML can be written into dataset.yml as it stands."""
+    shown = (Path(__file__).parents[1] / "docs" / "how-to" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", shown, re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 1
+    for block in blocks:
+        said = YAML(typ="safe").load(block)
+        Contract.model_validate({"format": 1, "title": "A", "columns": text("a"), **said})
+
+
+def test_the_page_s_example_is_read(tmp_path: Path) -> None:
+    """The lines and the contract that the page shows fit each other, with its header and without."""
+    shown = (Path(__file__).parents[1] / "docs" / "how-to" / PAGES[0]).read_text(encoding="utf-8")
+    section = shown.partition("## Fixed width")[2]
+    body = re.findall(r"^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[0]
+    headed, bare = re.findall(r"^```yaml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    for said, lines in ((headed, body), (bare, body.partition("\n")[2])):
+        under = Contract.model_validate(
+            {"format": 1, "title": "A", **YAML(typ="safe").load(said.replace("data/", ""))}
+        )
+        found = rows(reading(tmp_path, lines, under, "counts.txt"))
+        assert [("06103", 12), ("06820", 9)] == [(row[0], row[-1]) for row in found]
