@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import openpyxl  # type: ignore[import-untyped]  # it has no types
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -240,7 +242,7 @@ def test_the_delimiter_is_seen_and_written_where_it_is_unusual(project: Project,
     path = project.notebooks / "marks.csv"
     path.write_text(f"Town{mark}Place\nAvon{mark}Main St, 4\n".replace(", 4", " 4" if mark == "," else ", 4"))
     made = proposing.propose(project, "marks", str(path))
-    assert made.draft.delimiter == (None if mark == "," else mark)
+    assert made.draft.asked.delimiter == (None if mark == "," else mark)
     assert [column.name for column in made.draft.columns] == ["town", "place"]
 
 
@@ -274,6 +276,27 @@ def test_a_large_source_gets_the_same_proposal_without_a_second_reading(
     assert large.account == small.account == "120,000 rows read = 120,000 kept + 0 rejected"
     assert [kind_of(column)[0] for column in large.draft.columns] == ["text", "text", "code", "integer"]
     assert large.draft.keys == ("row",)
+
+
+def test_a_workbook_and_an_archive_are_proposed_from_too(project: Project) -> None:
+    """The sheet and the member that were named stand in the contract; an amount is no key."""
+    book = openpyxl.Workbook()
+    book.active.append(["Notes"])
+    book.active.append(["none"])
+    sheet = book.create_sheet("Permits")
+    for row in (["Town", "Zip", "Fee"], ["Avon", "06001", 12.5], ["Bolton", "06043", 7]):
+        sheet.append(row)
+    book.save(project.notebooks / "permits.xlsx")
+    with zipfile.ZipFile(project.notebooks / "both.zip", "w") as archive:
+        archive.writestr("a.csv", "Town,Zip\nAvon,06001\n")
+        archive.writestr("b.csv", "Year;Visits\n2020;7\n")
+    made = proposing.propose(project, "permits", str(project.notebooks / "permits.xlsx"), sheet="Permits")
+    assert [column.choice.kind.type for column in made.draft.columns] == ["text", "code", "number"]
+    assert made.draft.keys == ("town", "zip")
+    assert datasets.dataset("permits", project.notebooks).contract.source.sheet == "Permits"
+    zipped = proposing.propose(project, "zipped", str(project.notebooks / "both.zip"), member="a.csv")
+    assert datasets.dataset("zipped", project.notebooks).contract.source.member == "a.csv"
+    assert [column.choice.kind.type for column in zipped.draft.columns] == ["text", "code"]
 
 
 CELLS = st.one_of(
@@ -364,7 +387,10 @@ def test_lost_zeros_and_odd_delimiters_of_real_files_are_named(project: Project,
     fips = proposing.propose(project, "fips", str(real_data / "crosswalk/zip-to-town-2020.csv")).draft.columns
     assert "FIPS damage: 289 cells begin with 9" in fips[1].choice.why[0]
     assert fips[0].choice.why == ("ZIP codes keep their zeros as code.",)
-    assert proposing.propose(project, "adult", str(real_data / "reference/adult.csv")).draft.delimiter == ";"
+    assert (
+        proposing.propose(project, "adult", str(real_data / "reference/adult.csv")).draft.asked.delimiter
+        == ";"
+    )
     lottery = proposing.propose(
         project, "lottery", str(real_data / "lottery-sales-by-game.csv")
     ).draft.columns[0]

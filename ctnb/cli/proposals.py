@@ -13,11 +13,13 @@ from ctnb.cli import printing
 @click.command()
 @click.argument("slug")
 @click.option("--source", required=True, metavar="PATH", help="The file whose rows the dataset will have.")
-def new(slug: str, source: str) -> None:
+@click.option("--sheet", help="A workbook's sheet, by its name or its number from 1.")
+@click.option("--member", help="Which file of an archive.")
+def new(slug: str, source: str, sheet: str | None, member: str | None) -> None:
     """Propose dataset SLUG from all rows of a source: a dataset.yml to correct."""
     from ctnb.proposals import proposing
 
-    made = proposing.propose(settings.project(), slug, source)
+    made = proposing.propose(settings.project(), slug, source, sheet=sheet, member=member)
     draft = made.draft
     kinds = Counter(column.choice.kind.type for column in draft.columns)
     click.echo(f"{printing.relative(made.path)}: a proposal. Read it and correct it.")

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctnb import datasets, documents, reads, snapshots, tables
@@ -45,9 +45,13 @@ class Proposal:
     """What only a person can answer, each with the column it is about."""
 
 
-def propose(project: Project, slug: str, source: str) -> Proposal:
+def propose(
+    project: Project, slug: str, source: str, *, sheet: str | None = None, member: str | None = None
+) -> Proposal:
     """
     Read all rows of the file `source` and write `notebooks/<slug>/dataset.yml` as a proposal.
+
+    `sheet` is a workbook's, by name or number from 1; `member` is the file of an archive. The only one when None.
 
     The proposed contract has then read its own source. Raises UsageError when the dataset is there already,
     SourceInvalid when the source cannot be read or has no header row; nothing is written then.
@@ -61,7 +65,8 @@ def propose(project: Project, slug: str, source: str) -> Proposal:
     with tempfile.TemporaryDirectory(prefix="new-", dir=project.private) as made:
         work = Path(made)
         snapshot = snapshots.take(found, work, told=True)
-        draft = _draft(project, slug, found, snapshot, work)
+        asked = Asked(sheet=int(sheet) if sheet and sheet.isdecimal() else sheet, member=member)
+        draft = _draft(project, slug, found, snapshot, asked, work)
         text = writing.text(draft)
         dataset = _dataset(text, slug, work)
         left_out = _read_again(dataset, draft, snapshot, work)
@@ -85,9 +90,10 @@ def questions(draft: Draft) -> tuple[str, ...]:
     return tuple(asked)
 
 
-def _draft(project: Project, slug: str, found: Path, snapshot: Snapshot, work: Path) -> Draft:
+def _draft(project: Project, slug: str, found: Path, snapshot: Snapshot, asked: Asked, work: Path) -> Draft:
     delimiter = sniffing.delimiter(snapshot.path, found.name)
-    opened = open_source(snapshot.path, found.name, Asked(delimiter=delimiter))
+    asked = replace(asked, delimiter=delimiter)
+    opened = open_source(snapshot.path, found.name, asked)
     header = opened.header
     _check_header(header)
     with tables.connect(work, threads=os.cpu_count() or 1) as connection:
@@ -107,12 +113,23 @@ def _draft(project: Project, slug: str, found: Path, snapshot: Snapshot, work: P
     path, notes = _path(project, project.notebooks / slug, found)
     title = re.sub(r"[-_\s]+", " ", found.stem).strip().capitalize() or slug
     return Draft(
-        slug, title, path, seen[0].rows + len(loaded.misfits) + sum(loaded.left_out.values()), proposed, delimiter,
-        _nulls(choices), tuple(name for name, profile in zip(names, seen, strict=True) if profile.unique),
-        len(loaded.misfits), (*notes, *_delimited(delimiter)),
-        (*_wide(header), *_nulls_elsewhere(choices, seen, names), *_like_others(project, title, header)),
-        loaded.left_out,
+        slug=slug, title=title, path=path, asked=asked, columns=proposed, nulls=_nulls(choices),
+        rows=seen[0].rows + len(loaded.misfits) + sum(loaded.left_out.values()),
+        keys=_keys(proposed, seen), rejects=len(loaded.misfits), left_out=loaded.left_out,
+        notes=(*notes, *_delimited(delimiter), *loaded.notes),
+        asks=(*_wide(header), *_nulls_elsewhere(choices, seen, names), *_like_others(project, title, header)),
     )  # fmt: skip
+
+
+def _keys(columns: Sequence[Proposed], seen: Sequence[Profile]) -> tuple[str, ...]:
+    """The columns that could identify a row: a different cell in each, and no amount."""
+    return tuple(
+        column.name
+        for column, profile in zip(columns, seen, strict=True)
+        if profile.unique
+        and column.choice.kind.type in ("text", "code", "integer", "url")
+        and column.suggestion.role not in ("measure", "free_text")
+    )
 
 
 def _column(name: str, choice: Choice) -> Column:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ctnb.proposals.roles import Suggestion
 from ctnb.proposals.types import Choice
+from ctnb.sources.opened import Asked
 from ctnb.values import TYPES
 
 WIDTH = 108
@@ -39,7 +40,8 @@ class Draft:
     path: str
     rows: int
     columns: tuple[Proposed, ...]
-    delimiter: str | None = None
+    asked: Asked = field(default_factory=Asked)
+    """What the contract has to say of the source's file."""
     nulls: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     """Columns whose every cell is filled and different."""
@@ -104,14 +106,20 @@ def _head(draft: Draft) -> list[str]:
         "# unit: person",
         "",
         *_comment(draft.notes),
+        *_comment(f"{rows:,} records are left out as {rule}." for rule, rows in draft.left_out.items()),
         *_comment(draft.asks, mark="ASK: "),
     ]
 
 
 def _source(draft: Draft) -> list[str]:
     lines = ["source:", f"  path: {scalar(draft.path)}"]
-    if draft.delimiter:
-        lines.append(f"  delimiter: {json.dumps(draft.delimiter)}  # as its header row is written")
+    if draft.asked.delimiter:
+        lines.append(f"  delimiter: {json.dumps(draft.asked.delimiter)}  # as its header row is written")
+    if draft.asked.sheet is not None:
+        sheet = draft.asked.sheet
+        lines.append(f"  sheet: {sheet if isinstance(sheet, int) else scalar(sheet)}")
+    if draft.asked.member is not None:
+        lines.append(f"  member: {scalar(draft.asked.member)}")
     if draft.nulls:
         words = ", ".join(json.dumps(word) for word in ("", *draft.nulls))
         lines += _comment(
