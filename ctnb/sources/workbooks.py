@@ -60,25 +60,32 @@ class Workbook:
 
         `_row` is the row on the sheet. Blank rows are no records.
         """
-        connection.register("sheet", self.sheet.slice(self.place.last + 1))
-        first = self.place.last + 2
         names = [f"c{place}" for place in range(1, len(self.header) + 1)]
-        cells = ", ".join(_cell(self.sheet.column(i)).format(n) for i, n in enumerate(names))
-        connection.execute(f"CREATE TABLE raw AS SELECT {cells} FROM sheet")
-        connection.unregister("sheet")
-        blank = " AND ".join(f"coalesce(trim({name}, ' \t\r\n'), '') = ''" for name in names)
-        connection.execute(
-            f"CREATE VIEW filled AS SELECT rowid + {first} AS _row, * FROM raw WHERE NOT ({blank})"
-        )
-        tail = connection.execute(f"SELECT * FROM filled ORDER BY _row DESC LIMIT {TAIL_ROWS}").fetchall()
-        footer = find_footer([(row[0], row[1:]) for row in reversed(tail)], len(names))
-        listed = ", ".join(str(row) for row in footer) or "NULL"
-        connection.execute(
-            f"CREATE VIEW numbered AS SELECT * FROM filled WHERE NOT coalesce(_row IN ({listed}), false)"
-        )
+        self._load_filled(connection, names)
+        rows = connection.execute("SELECT count(*) FROM filled").fetchall()[0][0]
+        tail = connection.execute(
+            f"SELECT * FROM filled WHERE rowid >= {rows - TAIL_ROWS} ORDER BY _row"
+        ).fetchall()
+        footer = find_footer([(row[0], row[1:]) for row in tail], len(names))
+        end = min(footer, default=None)
+        ends = "" if end is None else f" WHERE _row < {end}"
+        connection.execute(f"CREATE VIEW numbered AS SELECT * FROM filled{ends}")
         left_out = {"title rows": self._title_rows(), **Counter(footer.values())}
         left_out = {rule: rows for rule, rows in left_out.items() if rows}
         return Loaded(left_out=left_out, typed_dates=True, notes=self.notes)
+
+    def _load_filled(self, connection: duckdb.DuckDBPyConnection, names: list[str]) -> None:
+        """The table `filled`: the rows below the header that are not blank, with their rows on the sheet."""
+        import pyarrow as pa
+
+        body = self.sheet.slice(self.place.last + 1)
+        first = self.place.last + 2
+        numbers = pa.array(range(first, first + body.num_rows), pa.int64())
+        connection.register("sheet", body.append_column("_row", numbers))
+        cells = ", ".join(_cell(body.column(place)).format(name) for place, name in enumerate(names))
+        blank = " AND ".join(f"coalesce(trim({name}, ' \t\r\n'), '') = ''" for name in names)
+        connection.execute(f"CREATE TABLE filled AS SELECT _row, {cells} FROM sheet WHERE NOT ({blank})")
+        connection.unregister("sheet")
 
     def _title_rows(self) -> int:
         above = self.sheet.slice(0, self.place.first)
