@@ -111,7 +111,9 @@ def _person(draw: _Draw) -> tuple[dt.date, dict[str, str]]:
 
 
 def _where(draw: _Draw, year: int) -> dict[str, str]:
-    towns = [(place, place.weight**2) for place in PLACES]  # most live in the cities: counts there are not small
+    towns = [
+        (place, place.weight**2) for place in PLACES
+    ]  # most live in the cities: counts there are not small
     home = draw.weighted(towns)
     injury = home if draw.chance(0.7) else draw.weighted(towns)
     death = injury if draw.chance(0.8) else draw.weighted(towns)
