@@ -183,6 +183,20 @@ def test_titles_totals_and_footnotes_are_left_out_by_name(tmp_path: Path) -> Non
     assert (7, 0) == (found.rows_read, found.rows_rejected)
 
 
+def test_a_header_alone_is_a_table_of_no_rows(tmp_path: Path) -> None:
+    """Nothing to report is a result."""
+    found = reading(tmp_path, book([["h", "b"]]), contract(*text("h", "b")))
+    assert ([], 0) == (rows(found), found.rows_read)
+
+
+def test_many_rows_keep_their_order_and_their_numbers(tmp_path: Path) -> None:
+    """A long sheet is read by several threads; a blank row in the middle counts for the numbers alone."""
+    sheet = [["n"], *([number] for number in range(2, 30_000)), [], ["x"]]
+    found = reading(tmp_path, book(sheet), contract({"name": "n", "type": "integer"}))
+    assert [(number,) for number in range(2, 30_000)] == rows(found)
+    assert [(30_001, "n", "type integer")] == rejects(found)
+
+
 def test_a_rejected_row_is_told_by_its_row_on_the_sheet(tmp_path: Path) -> None:
     """Whoever mends it finds it there."""
     columns = [*text("Town", "Code"), {"name": "deaths", "header": "Deaths", "type": "boolean"}]

@@ -30,6 +30,8 @@ HEAD_ROWS = 60
 """Rows among which a header is looked for, counted from the first that is not blank."""
 TAIL_ROWS = 60
 """Rows among which totals and footnotes are looked for."""
+BATCH_ROWS = 20_480
+"""Rows that one thread of DuckDB takes at a time."""
 
 _ERRORS = {
     "Div0": "#DIV/0!", "NA": "#N/A", "Name": "#NAME?", "Null": "#NULL!", "Num": "#NUM!", "Ref": "#REF!",
@@ -81,7 +83,9 @@ class Workbook:
         body = self.sheet.slice(self.place.last + 1)
         first = self.place.last + 2
         numbers = pa.array(range(first, first + body.num_rows), pa.int64())
-        connection.register("sheet", body.append_column("_row", numbers))
+        whole = body.append_column("_row", numbers)
+        batches = pa.Table.from_batches(whole.to_batches(max_chunksize=BATCH_ROWS), whole.schema)
+        connection.register("sheet", batches)
         cells = ", ".join(_cell(body.column(place)).format(name) for place, name in enumerate(names))
         blank = " AND ".join(f"coalesce(trim({name}, ' \t\r\n'), '') = ''" for name in names)
         connection.execute(f"CREATE TABLE filled AS SELECT _row, {cells} FROM sheet WHERE NOT ({blank})")
@@ -221,6 +225,8 @@ def _cell(column: pa.ChunkedArray) -> str:
         cases += f" WHEN starts_with({{0}}, {quote_text(_DAY_ZERO)}) THEN substr({{0}}, {len(_DAY_ZERO) + 1})"
     if pc.any(pc.equal(column, "-0")).as_py():
         cases += " WHEN {0} = '-0' THEN '0'"
+    if not cases and not pc.any(pc.equal(column, "")).as_py():
+        return "{0}"
     return f"CASE{cases} WHEN {{0}} <> '' THEN {{0}} END AS {{0}}"
 
 
