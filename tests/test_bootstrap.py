@@ -345,13 +345,15 @@ def start(
     beside = project.parent
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(beside / "packages"), "PIP_CONFIG_FILE": os.devnull}
     path = f"{beside / 'programs'}{os.pathsep}{os.environ['PATH']}"
+    # where R was loaded in this process before, it left its own variables behind
+    machine = {name: value for name, value in os.environ.items() if not name.startswith("R_")}
     return subprocess.Popen(
         [sys.executable, str(project / "bootstrap.py"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "PATH": path, **offline, **environment},
+        env={**machine, "PATH": path, **offline, **environment},
         start_new_session=start_new_session,
     )
 
