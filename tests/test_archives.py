@@ -175,3 +175,10 @@ def test_there_is_a_largest_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(archives, "SIZE_LIMIT_BYTES", len(CSV) - 1)
     with pytest.raises(SourceInvalid, match="becomes too large"):
         reading(tmp_path, gzip.compress(CSV), under("a.csv.gz"), "a.csv.gz")
+
+
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    """Damage to the directory of a zip can leave one; a zip that holds nothing else holds no file."""
+    body = zipped(("a.csv", b"a\n1\n")).replace(b"a.csv", b"\0.csv")
+    with pytest.raises(SourceInvalid):
+        reading(tmp_path, body, under("a.zip"), "a.zip")

@@ -98,7 +98,8 @@ def _member(archive: zipfile.ZipFile, wanted: str | None) -> zipfile.ZipInfo:
 def _is_clutter(info: zipfile.ZipInfo) -> bool:
     """Folders, and what macOS adds to every archive."""
     place = PurePosixPath(info.filename)
-    return info.is_dir() or "__MACOSX" in place.parts or place.name == ".DS_Store"
+    named = info.filename and not info.filename.endswith("/")  # is_dir fails for a member without a name
+    return not named or "__MACOSX" in place.parts or place.name == ".DS_Store"
 
 
 def _written(archive: Path, name: str, start: Start) -> Path:
