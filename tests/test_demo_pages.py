@@ -12,13 +12,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:  # `make test` collects this file on machines without a browser driver
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -123,6 +125,8 @@ def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     root = hasattr(os, "geteuid") and os.geteuid() == 0
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if root else [])
         yield opened

@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hostile_notebook import BEACON, HOSTILE
-from playwright.sync_api import Browser, Page, Route, sync_playwright
 from report_examples import blocked, released, waiting
 from test_reports_pages import made_hostile
 
@@ -19,6 +19,9 @@ from ctnb.reports.facts import ColumnFacts, ReportFacts
 from ctnb.reports.markup import Html, document
 from ctnb.reports.notebooks import to_html
 from ctnb.reports.pages import report
+
+if TYPE_CHECKING:  # `make test` collects this file on machines without a browser driver
+    from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -70,6 +73,8 @@ def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     root = hasattr(os, "geteuid") and os.geteuid() == 0
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if root else [])
         yield opened
