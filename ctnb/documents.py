@@ -98,7 +98,7 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
             os.fsync(stream.fileno())
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException:  # whatever ended it, no half-written file stays
         Path(temporary).unlink(missing_ok=True)
         raise
 

@@ -74,7 +74,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # the one place: a traceback may quote data, only --debug shows it
         if "--debug" in sys.argv:
             raise
         click.echo(f"A mistake in ctnb: {type(error).__name__}. With --debug it shows where.", err=True)

@@ -80,7 +80,7 @@ class Store:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
-            except BaseException:
+            except BaseException:  # whatever ended it, the transaction is undone
                 self._writer.execute("ROLLBACK")
                 raise
             self._writer.execute("COMMIT")

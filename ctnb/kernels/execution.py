@@ -164,7 +164,7 @@ class _Run:
         try:
             outcome = self._begin(began) or self._cells(began + self._limits.run_s)
             outcome = self._finish(outcome)
-        except BaseException:
+        except BaseException:  # whatever ended it, the kernel goes
             self._abandon()
             self._progress.break_off()
             raise
