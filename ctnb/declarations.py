@@ -8,7 +8,6 @@ ones, which loads them. So quotes, line breaks, NaN and letters outside ASCII ar
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,8 +114,3 @@ def _words(name: str | None) -> str:
         "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
         "list": "a list", "dict": "a mapping", "NoneType": "nothing",
     }.get(name or "", name or "anything")  # fmt: skip
-
-
-def is_finite(value: Any) -> bool:
-    """Whether `value` is not a NaN or an infinity; JSON for people has neither."""
-    return not (isinstance(value, float) and not math.isfinite(value))

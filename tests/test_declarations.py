@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -130,4 +131,10 @@ def test_nan_infinities_and_lone_surrogates_travel_too(tmp_path: Path) -> None:
     stepfiles.write_json(tmp_path / "p.json", given_)
     found = stepfiles.read_json(tmp_path / "p.json")
     assert repr(found) == repr(given_)
-    assert [declarations.is_finite(value) for value in found] == [False, False, True, True, True]
+    assert [not isinstance(value, float) or math.isfinite(value) for value in found] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
