@@ -20,7 +20,7 @@ doctor: ## what is wrong with this machine, and the remedies
 
 tools: setup ## the linter, the type checker and the browser driver
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
-	  --only-binary :all: --no-binary rpy2-rinterface --no-build-isolation -r requirements-ci.lock
+	  --only-binary :all: --no-binary rpy2-rinterface,pyftpdlib --no-build-isolation -r requirements-ci.lock
 
 lint: tools
 	.venv/bin/ruff check .

@@ -101,13 +101,16 @@ def ctnb_reads(path: Path) -> float:
 
     from ctnb import reads
     from ctnb.datasets import Contract, Dataset
+    from ctnb.places import fetching
+    from ctnb.places.fetched import Request
 
     columns = [{"name": name, "type": kind} for name, kind in COLUMNS.items()]
     said = {"format": 1, "title": "Licences", "source": {"path": path.name}, "columns": columns}
     dataset = Dataset("licences", path.parent, Contract.model_validate(said), "")
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
         start = time.perf_counter()
-        reads.read(dataset, Path(work), [path.parent])
+        request = Request(work=Path(work), folder=path.parent, project=path.parent, roots=(path.parent,))
+        reads.read(dataset, fetching.gather(dataset.contract.source, request), Path(work))
         return time.perf_counter() - start
 
 

@@ -48,13 +48,17 @@ OURS = """
 import resource, sys, time
 from pathlib import Path
 from ctnb import datasets, digests, reads
+from ctnb.places import fetching
+from ctnb.places.fetched import Request
 if {without}:
     digests.of_table = lambda *_: "sha256:none"
 contract = datasets.Contract.model_validate({contract})
 dataset = datasets.Dataset("rows", Path("{folder}"), contract, "")
 import duckdb, pyarrow.parquet
 began = time.perf_counter()
-made = reads.read(dataset, Path("{folder}"), [], source="{source}")
+folder = Path("{folder}")
+request = Request(work=folder, folder=folder, project=folder, roots=())
+made = reads.read(dataset, fetching.gather(contract.source, request, told="{source}"), folder)
 print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 assert made.rows_read == made.table.rows == {rows}
 """

@@ -8,8 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctnb import asks, clock, digests, documents, publishing, reviewing, stepfiles, tables
+from ctnb import (
+    asks,
+    clock,
+    digests,
+    documents,
+    gathering,
+    publishing,
+    releases,
+    reviewing,
+    stepfiles,
+    tables,
+)
 from ctnb.errors import CtnbError, RecordBroken, ReviewNotCleared, StepFailed
+from ctnb.places import fetching
+from ctnb.places.fetching import Gathered
 from ctnb.portals import plans
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.privacy.reviews import Review
@@ -20,6 +33,7 @@ if TYPE_CHECKING:
     from ctnb.supervision import Supervisor
 
 FINDINGS = "findings.json"
+FETCHED = "fetched.json"
 
 
 def answer_pending(at: Supervisor, step: str) -> None:
@@ -80,7 +94,37 @@ def table_to_publish(at: Supervisor) -> Table:
     return tables.open_table(Path(ref.path), file_digest=ref.file_digest, digest=ref.digest)
 
 
+def fetched(at: Supervisor) -> Gathered:
+    """What this run fetched for its read step. Raises StepFailed when nothing was."""
+    path = at.folder("read") / FETCHED
+    if not path.is_file():
+        raise StepFailed("The read step read no source.", hint="Use the table of ctnb.read(ds).")
+    return fetching.gathered_from_json(stepfiles.read_json(path))
+
+
+def _position(at: Supervisor) -> dict[str, Any]:
+    """Where the source came to with this run's rows; nothing for a run from before there were positions."""
+    return dict(fetched(at).position) if (at.folder("read") / FETCHED).is_file() else {}
+
+
+def _fetch(at: Supervisor, told: str) -> Any:
+    """Fetch the source for the kernel, which has no credentials."""
+    base = releases.newest(at.project, at.dataset.slug, at.record.portal)
+    gathered = gathering.gather(
+        at.project, at.dataset, at.folder("read"), told=told, again=base is None,
+        position=base.facts.position if base else {},
+        progress=lambda seen: at.progress("fetching", asdict(seen)),
+    )  # fmt: skip
+    made = gathered.to_json()
+    stepfiles.write_json(at.folder("read") / FETCHED, made)
+    return made
+
+
 def _answer(at: Supervisor, step: str, said: Mapping[str, Any]) -> Any:
+    if said["what"] == "fetch":
+        if step != "read":
+            raise StepFailed(f"The step {step} cannot read the source.", hint="Only the read step may.")
+        return _fetch(at, str(said.get("source") or ""))
     table = table_to_publish(at)
     if said.get("digest") != table.digest:
         raise ReviewNotCleared(
@@ -118,7 +162,7 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
         release=number, portal=receipt.portal, url=receipt.url, dataset_id=receipt.dataset_id, mode=receipt.mode,
         public=receipt.public, rows_before=receipt.rows_before, rows_sent=receipt.rows_sent,
         rows_after=receipt.rows_after, digest=table.digest, decision=decision.id if decision else None,
-        at=clock.stamp(),
+        position=_position(at), at=clock.stamp(),
     )  # fmt: skip
     text = json.dumps(facts.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
     documents.write_text(at.place / "release.json", text)

@@ -54,6 +54,8 @@ def check(project: Project, dataset: Dataset) -> list[Line]:
 
 def _source(project: Project, dataset: Dataset) -> Line:
     roots = [project.notebooks, *((project.root / root).resolve() for root in project.settings.roots)]
+    if dataset.contract.source.path is None:
+        return Line(f"source: {dataset.contract.source.place}, not looked at here", True)
     try:
         found = snapshots.locate(dataset.contract.source.path, dataset.folder, roots)
     except CtnbError as error:

@@ -36,3 +36,8 @@ def parse(text: str) -> dt.datetime:
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
     return moment.astimezone(dt.UTC)
+
+
+def stamp_of(seconds: float) -> str:
+    """The stamp of a time given in `seconds` since 1970, as file systems give it."""
+    return stamp(dt.datetime.fromtimestamp(seconds, dt.UTC))

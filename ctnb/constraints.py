@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.values import canonical_sql, quote_text
 
 

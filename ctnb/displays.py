@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ctnb.contracts.sources import Source
 from ctnb.datasets import Dataset
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.privacy.reviews import Review, headline
@@ -40,7 +41,7 @@ def _dataset(dataset: Dataset, what: str, at: Desk) -> None:
         f"{contract.title} ({dataset.slug})",
         ["", ""],
         [
-            ["source", contract.source.path.rsplit("/", 1)[-1]],
+            ["source", _source(contract.source)],
             ["columns read", len(contract.read_columns)],
             ["one row is", contract.unit or "not declared"],
             ["transform", script.name if script else "rules only" if contract.transform.rules else "none"],
@@ -48,6 +49,13 @@ def _dataset(dataset: Dataset, what: str, at: Desk) -> None:
             ["publishes to", f"{contract.portal.name}, {contract.portal.mode}"],
         ],
     )
+
+
+def _source(source: Source) -> str:
+    """Where rows come from, in a few words without an address."""
+    if source.path is not None:
+        return source.path.rsplit("/", 1)[-1]
+    return f"{len(source.union)} sources" if source.union else source.place
 
 
 def _table(table: Table, what: str, at: Desk) -> None:

@@ -59,13 +59,13 @@ def _step_of_run(at: Supervisor, nb: Any, template: Template) -> Any:
 
 def _plain(nb: Any, output_path: str | None) -> Any:
     """One step under plain papermill: a run of its own process, or the next step of an open one."""
-    from ctnb import datasets, flows, leases, secrets, settings
+    from ctnb import datasets, flows, leases, settings, withheld
     from ctnb.supervision import bare, check_parameters
 
     given = dict(nb.metadata.get("papermill", {}).get("parameters", {}))
     step = str(nb.metadata["ctnb"].get("step", ""))
     project = settings.project(_start_folder(nb))
-    slug = str(check_parameters(nb, given, secrets.known(project)).get("dataset", ""))
+    slug = str(check_parameters(nb, given, withheld.values(project)).get("dataset", ""))
     nb = bare(nb, given)
     dataset = datasets.dataset(slug, project.notebooks)
     with ExitStack() as stack:

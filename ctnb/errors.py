@@ -7,6 +7,7 @@ Every error ctnb raises on purpose, and the exit code each one means.
     │   └── SettingsInvalid      ctnb.yml cannot be used
     ├── OutsideFailed         3  something outside failed; trying again may help
     │   ├── PortalFailed         a portal answered with an error or not at all
+    │   ├── SourceFailed         the place a source lies in could not be reached, or broke off
     │   └── LockHeld             another process works on the same dataset or ledger
     ├── RecordBroken          4  a record, a digest or the ledger does not verify
     ├── DataInvalid           6  the data or the contract is wrong
@@ -90,6 +91,10 @@ class OutsideFailed(CtnbError):
 
 class PortalFailed(OutsideFailed):
     """A portal answered with an error, or not at all."""
+
+
+class SourceFailed(OutsideFailed):
+    """The place a source lies in could not be reached, or broke off half-way."""
 
 
 class LockHeld(OutsideFailed):

@@ -25,9 +25,9 @@ from ctnb import (
     publishing,
     records,
     rendering,
-    secrets,
     settings,
     templates,
+    withheld,
 )
 from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError, Interrupted, NameUnknown, ReviewNotCleared, Terminated, UsageError
@@ -132,7 +132,7 @@ def open_run(
         settings_digest=project.fingerprint, versions=records.versions(),
     )  # fmt: skip
     records.write(project, record)
-    at = Supervisor(project, dataset, record, source=source, secrets=secrets.known(project))
+    at = Supervisor(project, dataset, record, source=source, secrets=withheld.values(project, dataset))
     at.event("run started", {"how": how})
     return at
 
@@ -140,7 +140,7 @@ def open_run(
 def join_run(stack: ExitStack, project: Project, dataset: Dataset, record: RunRecord) -> Supervisor:
     """Go on with a run that waits or is open."""
     stack.enter_context(leases.held(project, record.run))
-    return Supervisor(project, dataset, record, secrets=secrets.known(project))
+    return Supervisor(project, dataset, record, secrets=withheld.values(project, dataset))
 
 
 def refuse_unfinished(project: Project, dataset: Dataset) -> None:
@@ -264,6 +264,9 @@ def _bring(project: Project, at: Supervisor, parent: RunRecord, step: str) -> No
             f"Run {parent.run} has no table of step {step} any more.", hint="Run the dataset again from read."
         )
     shutil.copyfile(ref, at.folder(step) / "table.json")
+    fetched = ref.with_name(answering.FETCHED)
+    if fetched.is_file():
+        shutil.copyfile(fetched, at.folder(step) / answering.FETCHED)
     done = next(one for one in parent.steps if one.step == step)
     notebook = records.folder(project, parent.dataset, parent.run) / done.notebook
     shutil.copyfile(notebook, at.place / done.notebook)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ctnb import tables
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.values import quote_name, quote_text
 
 SHORTEST = 4

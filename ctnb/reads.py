@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctnb import snapshots, tables
+from ctnb import tables
 from ctnb.constraints import broken_sql
-from ctnb.datasets import Column, Dataset
+from ctnb.contracts.columns import Column
+from ctnb.datasets import Dataset
 from ctnb.errors import AccountOpen, SourceInvalid, TooManyRejects
-from ctnb.snapshots import Snapshot
+from ctnb.places.fetching import Gathered
 from ctnb.sources.formats import open_source
 from ctnb.sources.opened import Loaded, Misfit, Streamed
 from ctnb.tables import Table
@@ -64,7 +65,8 @@ class Reading:
     """What reading a source gave."""
 
     table: Table
-    snapshot: Snapshot
+    gathered: Gathered
+    """The files it was read from."""
     encoding: str
     """How the source's text was encoded."""
     rows_read: int
@@ -81,25 +83,25 @@ class Reading:
     """The private file with the originals; None when there are none."""
 
 
-def read(dataset: Dataset, folder: Path, roots: Iterable[Path], *, source: str | None = None) -> Reading:
+def read(dataset: Dataset, gathered: Gathered, folder: Path) -> Reading:
     """
-    Read the source of `dataset`, or the file `source` in its place, into a table in the private `folder`.
+    Read what was `gathered` for `dataset` into a table in the private `folder`.
 
-    Writes snapshot, table.parquet and rejects.parquet there. `roots` are the folders a contract's source may
-    lie in, besides the dataset's own. Raises SourceInvalid, TooManyRejects (the rejects file is kept).
+    Writes read.parquet and rejects.parquet there. Raises SourceInvalid, TooManyRejects (the rejects file is
+    kept).
     """
     contract = dataset.contract
-    found = snapshots.locate(
-        contract.source.path, dataset.folder, [dataset.folder.parent, *roots], told=source
+    fetched = gathered.parts[0]
+    snapshot = fetched.snapshots[0]
+    opened = open_source(
+        snapshot.path, snapshot.name, contract.source.asked, format=fetched.format or contract.source.format
     )
-    snapshot = snapshots.take(found, folder, told=source is not None)
-    opened = open_source(snapshot.path, found.name, contract.source.asked, format=contract.source.format)
     places = match(opened.header, contract.read_columns, contract.source.ignore)
-    if isinstance(opened, Streamed) and (reading := _straight(opened, dataset, folder, snapshot, places)):
+    if isinstance(opened, Streamed) and (reading := _straight(opened, dataset, folder, gathered, places)):
         return reading
     with tables.connect(folder, threads=2) as connection:
         loaded = opened.load(connection, folder)
-        return _typed(connection, dataset, folder, snapshot, opened.encoding, places, loaded)
+        return _typed(connection, dataset, folder, gathered, opened.encoding, places, loaded)
 
 
 def account_sentence(kept: int, rejected: int, left_out: Mapping[str, int]) -> str:
@@ -149,7 +151,7 @@ def match(header: Sequence[str], columns: Sequence[Column], ignore: Sequence[str
 
 
 def _straight(
-    opened: Streamed, dataset: Dataset, folder: Path, snapshot: Snapshot, places: dict[str, int]
+    opened: Streamed, dataset: Dataset, folder: Path, gathered: Gathered, places: dict[str, int]
 ) -> Reading | None:
     """
     The reading of a source whose every row fits, in one pass that holds nothing in memory.
@@ -172,7 +174,7 @@ def _straight(
         ColumnCount(column.name, column.type, table.rows - empty, empty, 0)
         for column, empty in zip(columns, tables.empty_cells(table), strict=True)
     )
-    return Reading(table, snapshot, opened.encoding, table.rows, 0, (), {}, counts, None)
+    return Reading(table, gathered, opened.encoding, table.rows, 0, (), {}, counts, None)
 
 
 def _all_or_none(columns: Sequence[Column]) -> str:
@@ -192,7 +194,7 @@ def _repeats(connection: duckdb.DuckDBPyConnection, table: Table, column: Column
 
 
 def _typed(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path, snapshot: Snapshot, encoding: str,
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, folder: Path, gathered: Gathered, encoding: str,
     places: dict[str, int], loaded: Loaded,
 ) -> Reading:  # fmt: skip
     columns, misfits = dataset.contract.read_columns, loaded.misfits
@@ -211,7 +213,7 @@ def _typed(
     table = tables.write(connection, _renamed(kept, columns), columns, folder / "read.parquet")
     if table.rows + rejected + left_out != total:
         raise AccountOpen(f"Rows do not add up: {total} read, {table.rows} kept, {rejected} rejected.")
-    return Reading(table, snapshot, encoding, total, rejected, counts, dict(loaded.left_out), profile, path)
+    return Reading(table, gathered, encoding, total, rejected, counts, dict(loaded.left_out), profile, path)
 
 
 def _make_cells(

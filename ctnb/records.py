@@ -60,13 +60,26 @@ class ColumnFact(documents.Form):
     failed: int
 
 
+class SourceFile(documents.Form):
+    """One file that was read, as it was fetched."""
+
+    name: str
+    bytes: int
+    digest: str = Field(description="Keyed digest of its bytes.")
+
+
 class ReadFacts(documents.Form):
     """What the read step did."""
 
-    source: str = Field(description="The source's file name.")
+    source: str = Field(description="The source's file name, or how many files there were.")
     told: bool = Field(description="Whether somebody named this source in place of the contract's.")
     bytes: int
-    digest: str = Field(description="Keyed digest of the source's bytes.")
+    digest: str = Field(
+        description="Keyed digest of the source's bytes; of several files over their digests."
+    )
+    files: tuple[SourceFile, ...] = Field((), description="Each file that was read, lookups too.")
+    modified: str | None = Field(None, description="When the source was last changed, as its place says.")
+    notes: tuple[str, ...] = Field((), description="What a person should know of the source.")
     encoding: str
     rows_read: int
     rows_kept: int
@@ -154,6 +167,9 @@ class ReleaseFacts(documents.Form):
     rows_after: int
     digest: str = Field(description="Plain content digest of the released table.")
     decision: str | None = None
+    position: dict[str, Any] = Field(
+        default_factory=dict, description="Where the source came to: the next run goes on from there."
+    )
     at: str
 
 

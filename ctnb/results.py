@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctnb import answering, digests, stepfiles, tables
 from ctnb.errors import AccountOpen, StepFailed
-from ctnb.records import ReadFacts, TableFacts, TransformFacts
+from ctnb.records import ReadFacts, SourceFile, TableFacts, TransformFacts
 from ctnb.tables import Table
 
 if TYPE_CHECKING:
@@ -77,11 +77,7 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
         raise StepFailed(
             "The read step closed with a table it did not read.", hint="Use the table of ctnb.read(ds)."
         )
-    snapshot = Path(told.pop("snapshot"))
-    if not snapshot.resolve().is_relative_to(at.work.resolve()):
-        raise StepFailed("The read step kept no snapshot of its source.", hint="Use ctnb.read(ds).")
-    told["digest"] = digests.keyed(digests.of_file(snapshot), at.project.key)
-    facts = ReadFacts(**told, rows_kept=table.rows)
+    facts = ReadFacts(**_source_facts(at), **told, rows_kept=table.rows)
     if not facts.closes:
         raise AccountOpen(
             f"Rows do not add up: {facts.rows_read:,} read, {facts.rows_kept:,} kept, "
@@ -89,6 +85,25 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
             hint="Every row read is kept or rejected with a reason; look at the read notebook.",
         )
     return facts
+
+
+def _source_facts(at: Supervisor) -> dict[str, Any]:
+    """What was read: the files that the supervisor fetched, hashed anew. Raises StepFailed."""
+    gathered, key = answering.fetched(at), at.project.key
+    files, plain = [], []
+    for snapshot in gathered.snapshots:
+        plain.append(digests.of_file(snapshot.path))
+        files.append(
+            SourceFile(name=snapshot.name, bytes=snapshot.bytes, digest=digests.keyed(plain[-1], key))
+        )
+        if plain[-1] != snapshot.digest:
+            raise StepFailed("A snapshot changed while it was read.", hint="Read it with ctnb.read(ds) only.")
+    whole = plain[0] if len(plain) == 1 else digests.of_bytes("\n".join(plain).encode())
+    return {
+        "source": files[0].name if len(files) == 1 else f"{len(files)} files", "told": gathered.told,
+        "bytes": sum(one.bytes for one in files), "digest": digests.keyed(whole, key), "files": tuple(files),
+        "modified": gathered.modified, "notes": gathered.notes,
+    }  # fmt: skip
 
 
 def _transform_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> TransformFacts:

@@ -10,18 +10,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ctnb import documents
+from ctnb.contracts.places import Connection
 from ctnb.digests import of_bytes, project_key
 from ctnb.errors import NameUnknown, SettingsInvalid, UsageError
+from ctnb.secrets import SecretReference
 
 MARK = "ctnb.yml"
 
 Severity = Literal["block", "wait", "note"]
-
-
-class SecretReference(documents.Form):
-    """The name of a secret; its value lives in the environment or in a file only its owner may read."""
-
-    secret: str = Field(description="An environment variable, or a key in the file that CTNB_SECRETS names.")
 
 
 class PortalSettings(documents.Form):
@@ -77,6 +73,9 @@ class Settings(documents.Form):
     agency: str = Field("", description="Whose project it is, as reports say it.")
     portals: dict[str, PortalSettings] = Field(
         default_factory=lambda: {"local": PortalSettings(kind="embedded")}
+    )
+    connections: dict[str, Connection] = Field(
+        default_factory=dict, description="Databases that datasets can query, by name."
     )
     policies: dict[str, Policy] = Field(default_factory=lambda: {"default": Policy()})
     reviewers: tuple[Reviewer, ...] = Field(

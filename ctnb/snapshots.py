@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Self
 
 from ctnb.errors import SourceInvalid
 
@@ -50,50 +51,80 @@ def locate(path: str, folder: Path, allowed: Iterable[Path], *, told: str | None
     return found
 
 
-def take(source: Path, folder: Path, *, told: bool = False) -> Snapshot:
+class Writer:
     """
-    Copy the file `source` into `folder` once and measure it.
+    A snapshot in the making: bytes go to a temporary name until `done` gives it its own.
+
+    A fetch that breaks off may go on writing to the same Writer; without `done` nothing is left.
+    """
+
+    def __init__(self, folder: Path, name: str, prefix: str = "snapshot") -> None:
+        """The snapshot `prefix` plus the suffix of `name`, in the private `folder`; an older one goes."""
+        self._name = name
+        self._target = folder / f"{prefix}{_suffix(name)}"
+        self._part = folder / f"{prefix}.part"
+        if self._target.exists():
+            self._target.chmod(0o600)  # Windows does not delete what is read-only
+            self._target.unlink()
+        self._digest, self.size = hashlib.sha256(), 0
+        self._part.unlink(missing_ok=True)
+        handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._stream = os.fdopen(handle, "wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._part.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        """Add `chunk`."""
+        self._digest.update(chunk)
+        self.size += self._stream.write(chunk)
+
+    def restart(self) -> None:
+        """Forget what was written: the file is being sent from its beginning again."""
+        self._stream.seek(0)
+        self._stream.truncate()
+        self._digest, self.size = hashlib.sha256(), 0
+
+    def done(self, *, told: bool = False) -> Snapshot:
+        """The snapshot, read-only from now on. Raises SourceInvalid when nothing was written."""
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        if self.size == 0:
+            raise SourceInvalid(f"The source {self._name} is empty.", hint="Check the export that wrote it.")
+        self._part.replace(self._target)
+        self._target.chmod(0o400)
+        return Snapshot(self._target, self._name, self.size, f"sha256:{self._digest.hexdigest()}", told)
+
+
+def take(source: Path, folder: Path, *, told: bool = False, prefix: str = "snapshot") -> Snapshot:
+    """
+    Copy the file `source` into `folder` once and measure it; its name there begins with `prefix`.
 
     Raises SourceInvalid when it is empty, cannot be read, or changes while it is copied.
     """
-    target = folder / f"snapshot{_suffix(source.name)}"
-    if target.exists():
-        target.chmod(0o600)  # Windows does not delete what is read-only
-        target.unlink()
     try:
         before = source.stat()
-        digest, size = _copy(source, target.with_suffix(".part"))
-        after = source.stat()
+        with source.open("rb") as reader, Writer(folder, source.name, prefix) as writer:
+            while chunk := reader.read(CHUNK_BYTES):
+                writer.write(chunk)
+            after = source.stat()
+            if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
+                return writer.done(told=told)
     except PermissionError:
         raise SourceInvalid(
             f"The source {source.name} may not be read.", hint="Ask for read access."
         ) from None
-    part = target.with_suffix(".part")
-    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-        part.unlink()
-        raise SourceInvalid(
-            f"The source {source.name} changed while it was read.", hint="Try again when it is complete."
-        )
-    if size == 0:
-        part.unlink()
-        raise SourceInvalid(f"The source {source.name} is empty.", hint="Check the export that wrote it.")
-    part.replace(target)
-    target.chmod(0o400)
-    return Snapshot(target, source.name, size, digest, told)
+    raise SourceInvalid(
+        f"The source {source.name} changed while it was read.", hint="Try again when it is complete."
+    )
 
 
 def _suffix(name: str) -> str:
     """The ending that tells what kind of file it is: of a .csv.gz both parts."""
     kinds = PurePath(name.lower()).suffixes[-2:]
     return "".join(kinds if kinds[-1:] == [".gz"] else kinds[-1:])
-
-
-def _copy(source: Path, target: Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    target.unlink(missing_ok=True)
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with source.open("rb") as reader, os.fdopen(handle, "wb") as writer:
-        while chunk := reader.read(CHUNK_BYTES):
-            digest.update(chunk)
-            size += writer.write(chunk)
-    return f"sha256:{digest.hexdigest()}", size

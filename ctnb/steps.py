@@ -24,6 +24,7 @@ from ctnb.tables import Table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ctnb.places.fetching import Gathered
     from ctnb.portals.plans import Plan, Receipt
     from ctnb.privacy.reviews import Review
     from ctnb.reads import Reading
@@ -104,15 +105,15 @@ def read(ds: Dataset, *, source: str = "") -> Table:
     """
     Read the dataset's source, or the file `source` in its place, into a table.
 
-    Raises SourceInvalid, TooManyRejects.
+    In a step the supervisor fetches it, who has the credentials; in a draft this process does. Raises
+    SourceInvalid, SourceFailed, TooManyRejects, NothingNew.
     """
     from ctnb import reads
 
     at = desk()
-    roots = [(at.project.root / root).resolve() for root in at.project.settings.roots]
-    told = source or (at.step.source if at.step else "")
+    gathered = _gather(at, ds, source or (at.step.source if at.step else ""))
     try:
-        reading = reads.read(ds, at.folder(ds.slug), roots, source=told or None)
+        reading = reads.read(ds, gathered, at.folder(ds.slug))
     except TooManyRejects as trouble:
         _note_rejects(at, trouble)
         raise
@@ -245,11 +246,20 @@ def _read_table(at: Desk, ds: Dataset) -> Table:
     return tables.open_table(at.folder(ds.slug) / "read.parquet")
 
 
+def _gather(at: Desk, ds: Dataset, told: str) -> Gathered:
+    """What there is to read: fetched by the supervisor, or in a draft here."""
+    from ctnb.places import fetching
+
+    if at.step:
+        return fetching.gathered_from_json(asks.ask(at.step, "fetch", source=told))
+    from ctnb import gathering
+
+    return gathering.gather(at.project, ds, at.folder(ds.slug), told=told)
+
+
 def _reading_facts(reading: Reading) -> dict[str, Any]:
     return {
-        "source": reading.snapshot.name, "told": reading.snapshot.told, "bytes": reading.snapshot.bytes,
-        "digest": reading.snapshot.digest, "snapshot": str(reading.snapshot.path), "encoding": reading.encoding,
-        "rows_read": reading.rows_read, "rows_rejected": reading.rows_rejected,
+        "encoding": reading.encoding, "rows_read": reading.rows_read, "rows_rejected": reading.rows_rejected,
         "rejects": [asdict(one) for one in reading.rejects], "left_out": dict(reading.left_out),
         "columns": [asdict(one) for one in reading.columns],
     }  # fmt: skip

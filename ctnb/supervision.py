@@ -25,8 +25,8 @@ from ctnb import (
     guards,
     records,
     results,
-    secrets,
     stepfiles,
+    withheld,
 )  # fmt: skip
 from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError, StepCrashed, StepFailed, UsageError
@@ -218,7 +218,7 @@ def _execute(at: Supervisor, step: str, notebook: Any, values: Mapping[str, Any]
     told = Step(
         project=str(at.project.root), dataset=at.dataset.slug, run=at.record.run, step=step, work=str(at.work),
         folder=str(folder), portal=at.record.portal, source=at.source, table=at.input_of(step),
-        parameters=dict(values), secrets=tuple(secrets.names(at.project)),
+        parameters=dict(values), secrets=tuple(withheld.names(at.project, at.dataset)),
     )  # fmt: skip
     path = stepfiles.write_step(told)
     limits = at.project.settings.runs

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctnb import digests
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.errors import RecordBroken
 from ctnb.values import TYPES, Kind, parquet_type, quote_name, quote_text
 

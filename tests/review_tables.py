@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from ctnb import tables
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.privacy.findings import Finding
 from ctnb.privacy.reviews import Review, review
 from ctnb.settings import Policy

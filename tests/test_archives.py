@@ -54,9 +54,9 @@ def test_the_file_inside_a_gz_is_read(tmp_path: Path, name: str, body: bytes, mo
 def test_a_snapshot_keeps_what_tells_its_kind(tmp_path: Path) -> None:
     """It can be read again by its own name, as `ctnb new` does; a name with dots is no kind."""
     first = reading(tmp_path, gzip.compress(CSV), under("Counts.2026.CSV.gz"), "Counts.2026.CSV.gz")
-    assert "snapshot.csv.gz" == first.snapshot.path.name
-    name = first.snapshot.path.name
-    again = reading(tmp_path / "again", first.snapshot.path.read_bytes(), under(name), name)
+    assert "snapshot.csv.gz" == first.gathered.snapshots[0].path.name
+    name = first.gathered.snapshots[0].path.name
+    again = reading(tmp_path / "again", first.gathered.snapshots[0].path.read_bytes(), under(name), name)
     assert rows(first) == rows(again)
 
 
@@ -77,7 +77,7 @@ def test_the_only_file_of_a_zip_is_read(tmp_path: Path, compression: int) -> Non
     )  # fmt: skip
     found = reading(tmp_path, body, under("a.zip"), "a.zip")
     assert ROWS == rows(found)
-    assert len(body) == found.snapshot.bytes
+    assert len(body) == found.gathered.snapshots[0].bytes
 
 
 def test_a_member_of_a_zip_is_read_by_its_name(tmp_path: Path) -> None:

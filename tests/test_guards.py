@@ -7,11 +7,12 @@ from typing import Any
 
 import nbformat
 import pytest
+import reading_files
 
 from ctnb import guards, tables
-from ctnb.datasets import Column, Contract, Dataset
+from ctnb.contracts.columns import Column
+from ctnb.datasets import Contract, Dataset
 from ctnb.guards import Guard
-from ctnb.reads import read
 
 COLUMNS = (
     Column(name="person", type="text", role="identifier"),
@@ -59,7 +60,7 @@ def test_cells_of_rejected_rows_are_taken_out_too(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     work.mkdir()
     (folder / "a.csv").write_text("n,a\nseven,Xanthippe\n1,2,Quillfeather\n")
-    read(Dataset("a", folder, contract, ""), work, [])
+    reading_files.read(Dataset("a", folder, contract, ""), work)
     clean = guards.guard([work])
     removed = "[removed: a cell of a rejected row]"
     assert clean("seven Xanthippe Quillfeather") == " ".join([removed] * 3)

@@ -13,7 +13,8 @@ from portal_fixture import Running, running_portal
 
 from ctnb import tables
 from ctnb.clients.socrata import Credentials, Socrata
-from ctnb.datasets import Column, Mode
+from ctnb.contracts.columns import Column
+from ctnb.contracts.publication import Mode
 from ctnb.errors import PublishRefused
 from ctnb.portals import planning, plans, sending
 from ctnb.portals.planning import Target, Wanted

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.errors import StepFailed, TransformInvalid
 from ctnb.tables import Table, connect, write
 from ctnb.transforms import rbridge

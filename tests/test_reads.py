@@ -11,12 +11,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import reading_files
 from conftest import DATASET_YML, SLUG
 from error_texts import assert_text, whole_story
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctnb import datasets, reads
+from ctnb import datasets
 from ctnb.datasets import Contract, Dataset
 from ctnb.errors import SourceInvalid, TooManyRejects
 from ctnb.reads import Reading, RejectCount
@@ -44,7 +45,7 @@ def reading(folder: Path, source: bytes | str, under: Contract, name: str = "a.c
     dataset.folder.mkdir(parents=True, exist_ok=True)
     work.mkdir(exist_ok=True)
     (dataset.folder / name).write_bytes(source.encode() if isinstance(source, str) else source)
-    return reads.read(dataset, work, [])
+    return reading_files.read(dataset, work, [])
 
 
 def rows(found: Reading) -> list[tuple[Any, ...]]:
@@ -60,7 +61,7 @@ def rejects(found: Reading) -> list[tuple[Any, ...]]:
 
 def test_a_source_is_read_under_its_contract(project: Project, tmp_path: Path) -> None:
     """Text first, types from the contract: a ZIP code keeps its zero."""
-    found = reads.read(datasets.dataset(SLUG, project.notebooks), tmp_path, [])
+    found = reading_files.read(datasets.dataset(SLUG, project.notebooks), tmp_path, [])
     assert [("Hartford", "06103", 12), ("New Haven", "06510", 9), ("Bridgeport", "06604", 17)] == rows(found)
     assert (3, 0, None, "utf-8") == (
         found.rows_read,
@@ -314,7 +315,7 @@ def test_a_source_outside_the_project_is_refused(project: Project, tmp_path: Pat
     path = project.notebooks / SLUG / "dataset.yml"
     path.write_text(DATASET_YML.replace("data/counts.csv", "/etc/passwd"), encoding="utf-8")
     with pytest.raises(SourceInvalid, match="outside the folders"):
-        reads.read(datasets.dataset(SLUG, project.notebooks), tmp_path, [])
+        reading_files.read(datasets.dataset(SLUG, project.notebooks), tmp_path, [])
 
 
 CELLS = st.text(st.sampled_from('xé1 ,"\n\r;\t'), max_size=5)
@@ -349,6 +350,6 @@ def test_the_real_deaths_file_is_read_whole(real_data: Path, tmp_path: Path) -> 
     """10,654 rows, 48 columns, no reject, under the contract that ships for the synthetic file."""
     dataset = datasets.dataset("overdose-deaths", Path(__file__).parent.parent / "notebooks")
     source = real_data / "accidental-drug-related-deaths-2012-2022.csv"
-    found = reads.read(dataset, tmp_path, [], source=str(source))
+    found = reading_files.read(dataset, tmp_path, [], source=str(source))
     assert (10_654, 48, 0) == (found.table.rows, len(found.table.columns), found.rows_rejected)
-    assert found.snapshot.told
+    assert found.gathered.told

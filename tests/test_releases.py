@@ -9,7 +9,7 @@ from conftest import CTNB_YML, SLUG
 from record_examples import released, written
 
 from ctnb import datasets, releases, settings, tables
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.errors import SettingsInvalid
 from ctnb.settings import Project
 

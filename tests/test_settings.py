@@ -10,7 +10,7 @@ import pytest
 from conftest import CTNB_YML
 from error_texts import assert_text, whole_story
 
-from ctnb import secrets, settings
+from ctnb import secrets, settings, withheld
 from ctnb.errors import NameUnknown, SettingsInvalid, UsageError
 from ctnb.settings import Project, SecretReference
 
@@ -102,8 +102,8 @@ def test_a_secret_comes_from_the_environment_or_a_private_file(
     monkeypatch.setenv("SAMPLE_KEY_ID", "from-the-environment")
     assert secrets.value(SecretReference(secret="SAMPLE_KEY_ID")) == "from-the-environment"
     assert secrets.value(SecretReference(secret="SAMPLE_KEY_SECRET")) == SECRET
-    assert secrets.known(found) == ["from-the-environment", SECRET]
-    assert secrets.names(found) == ["SAMPLE_KEY_ID", "SAMPLE_KEY_SECRET"]
+    assert withheld.values(found) == ["from-the-environment", SECRET]
+    assert withheld.names(found) == ["SAMPLE_KEY_ID", "SAMPLE_KEY_SECRET"]
 
 
 def test_a_secret_that_is_not_set_is_told_by_its_name() -> None:

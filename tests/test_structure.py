@@ -20,8 +20,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = """
 clock errors values
 clients declarations digests documents embedded kernels locks reports snapshots sources
-datasets demo ledger settings stepfiles
-asks constraints doctor jupyter secrets tables
+secrets
+contracts
+datasets demo ledger places settings stepfiles
+asks constraints doctor gathering jupyter tables withheld
 guards portals privacy reads transforms
 displays projects proposals records reviewing
 comparing indexes leases releases schemas templates

@@ -12,7 +12,7 @@ import pytest
 from error_texts import assert_text
 
 from ctnb import tables
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.errors import RecordBroken
 from ctnb.tables import Table
 from ctnb.values import TYPES

@@ -12,10 +12,10 @@ from typing import Any
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
+import reading_files
 from error_texts import whole_story
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
-from ctnb import reads
 from ctnb.datasets import Contract, Dataset
 from ctnb.errors import SourceInvalid
 from ctnb.reads import Reading
@@ -69,7 +69,7 @@ def reading(folder: Path, source: openpyxl.Workbook | bytes, under: Contract) ->
     work.mkdir(exist_ok=True)
     content = source if isinstance(source, bytes) else saved(source)
     (dataset.folder / under.source.path).write_bytes(content)
-    return reads.read(dataset, work, [])
+    return reading_files.read(dataset, work, [])
 
 
 def rows(found: Reading) -> list[tuple[Any, ...]]:
@@ -233,7 +233,7 @@ def test_the_header_is_found(
     found = reading(tmp_path, book(sheet), contract(*columns))
     assert left_out == dict(found.left_out)
     assert "a" == rows(found)[0][0]
-    assert tuple(headers) == tuple(workbooks.opener("xlsx")(found.snapshot.path, Asked()).header)
+    assert tuple(headers) == tuple(workbooks.opener("xlsx")(found.gathered.snapshots[0].path, Asked()).header)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from ctnb import digests, tables
 from ctnb.clients.socrata import Socrata, View
-from ctnb.datasets import Column, Mode
+from ctnb.contracts.columns import Column
+from ctnb.contracts.publication import Mode
 from ctnb.portals import soda
 from ctnb.portals.plans import Mapped, Plan
 from ctnb.tables import Table

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ctnb.clients.socrata import FieldSpec
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
 from ctnb.tables import Table
 from ctnb.values import TYPES, Kind, parquet_type, parse_sql, quote_name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.privacy.findings import Answer, Case, Finding, counted
 from ctnb.tables import SUPPRESSED
 from ctnb.values import quote_name

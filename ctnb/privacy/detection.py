@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.privacy.findings import Answer, Case, Finding, counted
 from ctnb.privacy.headers import tokens
 from ctnb.privacy.names import ALSO_OTHER_THINGS, GIVEN, NOT_PEOPLE, SURNAMES

@@ -8,7 +8,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ctnb.datasets import Column, Unit
+from ctnb.contracts.columns import Column
+from ctnb.contracts.transforms import Unit
 from ctnb.settings import Policy, Severity
 from ctnb.tables import Table
 

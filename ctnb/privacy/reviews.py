@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ctnb import clock
-from ctnb.datasets import Unit
+from ctnb.contracts.transforms import Unit
 from ctnb.digests import canonical_json, of_bytes
 from ctnb.errors import RecordBroken
 from ctnb.privacy import cells, detection, headers, risk

@@ -11,8 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctnb import datasets, documents, reads, snapshots, tables
-from ctnb.datasets import Column, Dataset
+from ctnb.contracts.columns import Column
+from ctnb.contracts.rejects import Rejects
+from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError, SourceInvalid, UsageError
+from ctnb.places.fetched import Fetched
+from ctnb.places.fetching import Gathered
 from ctnb.privacy.detection import found_in
 from ctnb.proposals import naming, profiles, roles, sniffing, types, writing
 from ctnb.proposals.profiles import Profile
@@ -152,7 +156,7 @@ def _dataset(text: str, slug: str, work: Path) -> Dataset:
     folder.mkdir(parents=True)
     documents.write_text(folder / "dataset.yml", text)
     dataset = datasets.dataset(slug, work / "notebooks")
-    contract = dataset.contract.model_copy(update={"rejects": datasets.Rejects(at_most_share=1.0)})
+    contract = dataset.contract.model_copy(update={"rejects": Rejects(at_most_share=1.0)})
     return Dataset(slug, dataset.folder, contract, dataset.fingerprint)
 
 
@@ -168,7 +172,7 @@ def _read_again(dataset: Dataset, draft: Draft, snapshot: Snapshot, work: Path) 
         return draft.left_out
     reading = work / "reading"
     reading.mkdir()
-    found = reads.read(dataset, reading, [work], source=str(snapshot.path))
+    found = reads.read(dataset, Gathered((Fetched((snapshot,)),), told=True), reading)
     if (found.rows_read, found.rows_rejected) != (draft.rows, draft.rejects):
         raise CtnbError("The proposed contract does not read its own source: this is a mistake in ctnb.")
     return found.left_out

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ctnb.datasets import NUMERIC, Column, Role
+from ctnb.contracts.columns import NUMERIC, Column, Role
 from ctnb.privacy.detection import Scan, looks_like_ssn, scans
 from ctnb.privacy.findings import Case
 from ctnb.privacy.headers import header_kinds, tokens

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctnb import digests
-from ctnb.datasets import Column, Contract, Dataset, Transform
+from ctnb.contracts.columns import Column
+from ctnb.contracts.transforms import Transform
+from ctnb.datasets import Contract, Dataset
 from ctnb.errors import AccountOpen, TransformInvalid
 from ctnb.tables import Table, connect, load, lock, write
 from ctnb.transforms.conform import check_constraints, check_names, conformed_sql

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ctnb.constraints import broken_sql
-from ctnb.datasets import Column
+from ctnb.contracts.columns import Column
 from ctnb.errors import TransformInvalid
 from ctnb.values import Kind, parquet_type, parse_sql, quote_name
 

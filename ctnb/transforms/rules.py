@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ctnb.datasets import Column, Drop, Keep, Rule, Suppress
+from ctnb.contracts.columns import Column
+from ctnb.contracts.transforms import Drop, Keep, Rule, Suppress
 from ctnb.errors import ContractInvalid, suggest
 from ctnb.tables import suppressed_flag
 from ctnb.values import quote_name

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from ctnb.datasets import Column
+    from ctnb.contracts.columns import Column
     from ctnb.tables import Table
 
 NA_INTEGER = -(2**31)

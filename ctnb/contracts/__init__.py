@@ -1,0 +1,1 @@
+"""The parts of `dataset.yml`: one module for each, from columns to publication."""

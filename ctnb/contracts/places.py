@@ -1,0 +1,213 @@
+"""Where a source's rows can lie, as `dataset.yml` says it, and the database connections of `ctnb.yml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ctnb import documents
+from ctnb.secrets import SecretReference
+
+Take = Literal["newest", "oldest", "all"]
+Text = Annotated[str, Field(min_length=1)]
+Scalar = str | int | float | bool
+
+
+class Folder(documents.Form):
+    """A folder that somebody puts files into."""
+
+    path: Text = Field(description="The folder, relative to the dataset's own, or below a root of ctnb.yml.")
+    pattern: Text = Field("*", description="Which files, by name: * and ? stand for any characters.")
+    take: Take = Field("newest", description="Which of them, by when they were changed.")
+    at_least_age_s: float = Field(60.0, description="Seconds a file must have lain untouched.", ge=0)
+    stable_s: float = Field(2.0, description="Seconds between two looks that must see the same size.", ge=0)
+    afterwards: Literal["leave", "mark", "archive"] = Field(
+        "leave", description="What becomes of a file whose rows were released: mark adds .done to its name."
+    )
+    archive: Text = Field("archive", description="Where archived files go, relative to the folder.")
+    quarantine: str | None = Field(
+        None, description="Where files that could not be read go, relative to the folder; they stay if empty."
+    )
+
+
+class Web(documents.Form):
+    """A file behind an HTTP or HTTPS address."""
+
+    url: Text = Field(description="Its address, without any secret in it.")
+    headers: dict[str, SecretReference | str] = Field(
+        default_factory=dict, description="Headers to send; a secret one by reference: {secret: NAME}."
+    )
+    user: SecretReference | str | None = Field(None, description="The user, where the server asks for one.")
+    password: SecretReference | None = Field(None, description="The user's password.")
+    token: SecretReference | None = Field(None, description="A token, sent as Authorization: Bearer.")
+    hosts: tuple[str, ...] = Field((), description="Other hosts that a redirect may lead to.")
+    at_most_mb: int = Field(2048, description="The largest file that is taken, in MB.", ge=1)
+    timeout_s: float = Field(60.0, description="Seconds to wait for the server to say anything.", gt=0)
+    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if not url.startswith(("https://", "http://")):
+            raise ValueError("an address that begins with https:// or http://")
+        if "@" in url.split("/")[2]:
+            raise ValueError(
+                "an address without user and password in it; name them under user: and password:"
+            )
+        return url
+
+
+class Ftp(documents.Form):
+    """A file on an FTP server, by TLS unless told otherwise."""
+
+    host: Text
+    port: int = Field(21, gt=0, lt=65536)
+    path: Text = Field(
+        description="The file on the server; * and ? in its last part stand for any characters."
+    )
+    take: Take = Field("newest", description="Which of several files, by when they were changed.")
+    user: SecretReference | str = Field("anonymous", description="The user.")
+    password: SecretReference | None = Field(None, description="The user's password.")
+    tls: bool = Field(True, description="false sends password and rows in the clear.")
+    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
+    at_most_mb: int = Field(2048, description="The largest file that is taken, in MB.", ge=1)
+    timeout_s: float = Field(60.0, description="Seconds to wait for the server to say anything.", gt=0)
+
+
+class Sftp(documents.Form):
+    """A file on an SFTP server, whose host key must be known."""
+
+    host: Text
+    port: int = Field(22, gt=0, lt=65536)
+    path: Text = Field(
+        description="The file on the server; * and ? in its last part stand for any characters."
+    )
+    take: Take = Field("newest", description="Which of several files, by when they were changed.")
+    user: SecretReference | str = Field(description="The user.")
+    password: SecretReference | None = Field(None, description="The user's password.")
+    key_file: str | None = Field(None, description="A private key, relative to the project's folder.")
+    passphrase: SecretReference | None = Field(None, description="What opens the private key.")
+    fingerprint: str | None = Field(
+        None, description="The host key's fingerprint, SHA256:...; else it must stand in known_hosts."
+    )
+    known_hosts: str | None = Field(
+        None, description="A file of host keys; the account's own when not given."
+    )
+    at_most_mb: int = Field(2048, description="The largest file that is taken, in MB.", ge=1)
+    timeout_s: float = Field(60.0, description="Seconds to wait for the server to say anything.", gt=0)
+
+
+class Address(documents.Form):
+    """A file at any address that fsspec knows: s3://, az://, gs://, smb:// and others."""
+
+    url: Text = Field(
+        description="The address, without any secret in it; * and ? in its last part stand for any characters."
+    )
+    take: Take = Field("newest", description="Which of several files, by when they were changed.")
+    options: dict[str, SecretReference | Scalar | dict[str, SecretReference | Scalar]] = Field(
+        default_factory=dict, description="What fsspec's kind of storage is told, e.g. key: {secret: NAME}."
+    )
+    at_most_mb: int = Field(2048, description="The largest file that is taken, in MB.", ge=1)
+
+
+class Query(documents.Form):
+    """The rows that a query gives on a database of ctnb.yml."""
+
+    connection: Text = Field(description="A connection of ctnb.yml.")
+    query: Text = Field(description="A file with one SELECT, relative to the dataset's folder.")
+    parameters: dict[str, Scalar] = Field(
+        default_factory=dict, description="Values bound to the query's :name; never put into its text."
+    )
+    high_water: str | None = Field(
+        None,
+        description="A column of numbers, dates or times that only grows: the query's :high_water is its greatest "
+        "value at the last release.",
+    )
+    start: str | int | None = Field(None, description="What :high_water is before the first release.")
+    timeout_s: float = Field(3600.0, description="Seconds that the query may take.", gt=0)
+
+
+class SocrataRows(documents.Form):
+    """A dataset of a Socrata portal."""
+
+    dataset: Text = Field(
+        description="Its address as people see it, its resource's, or its id (then domain:)."
+    )
+    domain: str | None = Field(
+        None, description="The portal's host, e.g. data.ct.gov, where dataset is an id."
+    )
+    select: str | None = Field(None, description="SoQL: which columns; all when not given.")
+    where: str | None = Field(None, description="SoQL: which rows.")
+    group: str | None = Field(None, description="SoQL: by what rows are grouped.")
+    having: str | None = Field(None, description="SoQL: which groups.")
+    q: str | None = Field(None, description="Words that a row must hold.")
+    user: SecretReference | str | None = Field(None, description="An account, or an API key's id.")
+    password: SecretReference | None = Field(None, description="Its password, or the API key's secret.")
+    app_token: SecretReference | None = Field(
+        None, description="A token that names the program to the portal."
+    )
+    page_rows: int = Field(50_000, description="Rows in one request.", ge=1, le=1_000_000)
+    wait_s: float = Field(600.0, description="Seconds to wait while the portal says 202, not ready.", gt=0)
+    timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
+    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
+
+
+class OpendatasoftRows(documents.Form):
+    """A dataset of an Opendatasoft portal."""
+
+    dataset: Text = Field(description="Its address as people see it, or its id (then domain:).")
+    domain: str | None = Field(None, description="The portal's host, where dataset is an id.")
+    select: str | None = Field(None, description="ODSQL: which columns; all when not given.")
+    where: str | None = Field(None, description="ODSQL: which rows.")
+    refine: tuple[str, ...] = Field((), description="Facets, each as name:value.")
+    key: SecretReference | None = Field(None, description="An API key, for datasets that are not open.")
+    timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
+    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
+
+
+class Census(documents.Form):
+    """A table of the US Census Bureau's data API."""
+
+    vintage: int = Field(description="The year of the data, e.g. 2023.", ge=1986)
+    dataset: Text = Field(description="Which product, e.g. acs/acs5 or dec/pl.")
+    variables: tuple[Text, ...] = Field(description="Which variables, e.g. NAME, B01001_001E.", min_length=1)
+    geography: Text = Field(
+        description="Which places, the API's for, e.g. county subdivision:* or county:001."
+    )
+    within: tuple[Text, ...] = Field((), description="Within which, the API's in, e.g. state:09.")
+    predicates: dict[str, str] = Field(default_factory=dict, description="Other filters, e.g. SEX: 2.")
+    key: SecretReference | None = Field(
+        None, description="An API key; the API wants one beyond 500 calls a day."
+    )
+    url: str = Field("https://api.census.gov/data", description="Where the API is.")
+    timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
+    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
+
+
+class Connection(documents.Form):
+    """A database that datasets can query, in ctnb.yml."""
+
+    kind: Literal["sqlite", "duckdb", "postgresql", "mariadb", "sqlserver", "oracle"] = Field(
+        description="Which database; MySQL is mariadb."
+    )
+    path: str | None = Field(None, description="sqlite and duckdb: the file, relative to ctnb.yml.")
+    host: str | None = Field(None, description="The server.")
+    port: int | None = Field(None, description="Its port; the kind's own when not given.", gt=0, lt=65536)
+    database: str | None = Field(None, description="Which database on it; for Oracle the service.")
+    user: SecretReference | str | None = Field(None, description="The account, best one that may only read.")
+    password: SecretReference | None = Field(None, description="Its password.")
+    tls: Literal["verify", "require", "off"] = Field(
+        "verify", description="verify the server's certificate; require TLS without that; or off."
+    )
+    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
+    timeout_s: float = Field(30.0, description="Seconds to wait for a connection.", gt=0)
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Self:
+        of_file = self.kind in ("sqlite", "duckdb")
+        if of_file and (self.path is None or self.host is not None):
+            raise ValueError(f"a {self.kind} connection has path: and no host:")
+        if not of_file and (self.host is None or self.path is not None):
+            raise ValueError(f"a {self.kind} connection has host: and no path:")
+        return self
