@@ -4,7 +4,7 @@ UV_FLAGS ?=
 LOCK = uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
        --custom-compile-command "make lock" $(UV_FLAGS) pyproject.toml
 
-.PHONY: demo test setup doctor tools lint test-browser nightly lock
+.PHONY: demo test setup doctor tools lint test-browser test-servers nightly lock
 
 demo: ## a real flow: read, transform, privacy review, decision, publish
 	@$(PYTHON) bootstrap.py demo
@@ -30,8 +30,11 @@ lint: tools
 test-browser: tools ## opens pages in a real Chromium
 	.venv/bin/python -m pytest -m browser
 
+test-servers: tools ## reads from real servers on this machine
+	.venv/bin/python -m pytest -m servers
+
 nightly: tools ## the slow suites too
-	.venv/bin/python -m pytest -m "slow or browser"
+	.venv/bin/python -m pytest -m "slow or browser or servers"
 
 lock: ## the pinned environments, from pyproject.toml and requirements*.in; needs uv
 	$(LOCK) requirements.in -o requirements.lock

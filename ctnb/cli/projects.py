@@ -57,7 +57,7 @@ def test(arguments: tuple[str, ...]) -> None:
         "-m",
         "pytest",
         "-m",
-        "not slow and not browser",
+        "not slow and not browser and not servers",
         "-n",
         str(min(4, os.cpu_count() or 1)),
     ]
