@@ -22,8 +22,8 @@ from ctnb import (
     declarations,
     documents,
     errors,
-    guards,
     records,
+    redaction,
     results,
     stepfiles,
     withheld,
@@ -256,20 +256,20 @@ def _environment(work: Path, step: Path) -> dict[str, str]:
 
 
 def _autosave(folder: Path, notebook: Any) -> None:
-    """The notebook so far goes to the private folder: the guard has not been over it yet."""
+    """The notebook so far goes to the private folder: it has not been redacted yet."""
     import nbformat
 
     documents.write_text(folder / "autosave.ipynb", nbformat.writes(notebook), mode=0o600)
 
 
 def _save(at: Supervisor, step: str, notebook: Any) -> None:
-    """The executed notebook goes into the record, once no guarded cell stands in its outputs."""
+    """The executed notebook goes into the record, once its outputs are redacted."""
     import nbformat
 
-    clean = guards.guard([at.folder(name) for name in records.STEPS])
-    guards.clean_outputs(notebook, clean)
-    if step == "read" and not (at.folder("read") / guards.READ_TABLE).is_file():
-        guards.withhold_printed(notebook)
+    redact = redaction.redactor([at.folder(name) for name in records.STEPS])
+    redaction.redact_outputs(notebook, redact)
+    if step == "read" and not (at.folder("read") / redaction.READ_TABLE).is_file():
+        redaction.withhold_printed(notebook)
     documents.write_text(at.place / at.step(step).notebook, nbformat.writes(notebook) + "\n")
     with suppress(FileNotFoundError):
         (at.folder(step) / "autosave.ipynb").unlink()
@@ -301,19 +301,19 @@ def _failure(at: Supervisor, step: str, outcome: Outcome) -> CtnbError:
         return ended(f"The run was interrupted in step {step.replace('_', ' ')}: {how}.")
     said = stepfiles.read_told(at.folder(step) / "failure.json")
     own = outcome.status == "failed" and "kind" in said and said["kind"] == outcome.exception_name
-    clean = guards.guard([at.folder(name) for name in records.STEPS])
-    if own and (error := _own_error(said, clean)):
+    redact = redaction.redactor([at.folder(name) for name in records.STEPS])
+    if own and (error := _own_error(said, redact)):
         return error
     hint = f"The whole text is in {at.folder(step) / 'kernel.log'}, which only you can read."
     kind = StepCrashed if outcome.status == "crashed" else StepFailed
     return kind(f"Step {step}: {outcome.reason}.".replace("..", "."), hint=hint)
 
 
-def _own_error(said: Mapping[str, Any], clean: guards.Guard) -> CtnbError | None:
-    """An error of ctnb's own that the kernel raised, its words passed through the guard; None for any other."""
+def _own_error(said: Mapping[str, Any], redact: redaction.Redactor) -> CtnbError | None:
+    """An error of ctnb's own that the kernel raised, its words redacted; None for any other."""
     kind = getattr(errors, str(said["kind"]), None)
     if not isinstance(kind, type) or not issubclass(kind, CtnbError) or issubclass(kind, errors.Interrupted):
         return None
     made: CtnbError = kind.__new__(kind)
-    CtnbError.__init__(made, clean(str(said.get("what", ""))), hint=clean(str(said.get("hint", ""))))
+    CtnbError.__init__(made, redact(str(said.get("what", ""))), hint=redact(str(said.get("hint", ""))))
     return made

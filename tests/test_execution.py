@@ -350,9 +350,9 @@ def test_a_flood_of_output_is_cut(run: Execute) -> None:
     assert "5,000,000 bytes were printed" in ran.printed(0)
 
 
-def test_what_is_printed_passes_the_guard(run: Execute) -> None:
-    """The caller's guard knows the table's values."""
-    ran = run("print('Ada has 41 rows')", guard=lambda text: text.replace("Ada", "[a value]"))
+def test_what_is_printed_is_redacted(run: Execute) -> None:
+    """The caller's redactor knows the table's values."""
+    ran = run("print('Ada has 41 rows')", redact=lambda text: text.replace("Ada", "[a value]"))
     assert ran.printed(0) == "[a value] has 41 rows\n"
 
 

@@ -72,8 +72,8 @@ def test_ordinary_text_stays(text: str) -> None:
     assert Scrubber(["unseen secret"]).clean(text) == text
 
 
-def test_the_guard_sees_the_text_after_the_secrets_are_gone() -> None:
-    """The guard knows the table's values; it is asked last."""
+def test_the_redactor_sees_the_text_after_the_secrets_are_gone() -> None:
+    """The redactor knows the table's values; it is asked last."""
     assert (
         Scrubber(["hunter22"], lambda text: text.replace("Ada", "[value]")).clean("Ada hunter22")
         == "[value] [secret]"

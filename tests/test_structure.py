@@ -24,7 +24,7 @@ secrets
 contracts
 datasets demo ledger places settings stepfiles
 asks constraints doctor gathering jupyter tables withheld
-guards portals privacy reads transforms
+portals privacy reads redaction transforms
 displays projects proposals records reviewing
 comparing indexes leases releases schemas templates
 checks publishing

@@ -25,7 +25,7 @@ from ctnb.kernels.memory import PeakMemory
 from ctnb.kernels.outcomes import CellOutcome, KernelExit, Limits, Outcome
 from ctnb.kernels.outputs import CellOutputs, NotebookOutputs
 from ctnb.kernels.pools import Kernel, KernelPool
-from ctnb.kernels.scrubbing import Guard, Scrubber
+from ctnb.kernels.scrubbing import Redactor, Scrubber
 from ctnb.kernels.statuses import Progress, code_cells, expects_exception
 from ctnb.kernels.ticking import Ticker
 
@@ -63,13 +63,13 @@ def execute(
     event: Event,
     tick: Callable[[], None] | None,
     pool: KernelPool | None,
-    guard: Guard | None = None,
+    redact: Redactor | None = None,
 ) -> Outcome:
     """
     Run the code cells of `nb` in order in a fresh kernel, fill in their outputs, and say what happened.
 
     The kernel works in `cwd` with exactly the environment `env`. Texts in the notebook are scrubbed of
-    `secrets` and pass `guard`; what may not be kept (stderr, messages of errors) goes to `log_path` (0600)
+    `secrets` and pass `redact`; what may not be kept (stderr, messages of errors) goes to `log_path` (0600)
     alone. `save` is called every few seconds and at the end; `event` for kernel_started, cell_started,
     cell_ended and ended; `tick` about every 20 ms while a cell runs, in another thread. Without a `pool` the
     kernel is an ordinary process.
@@ -82,7 +82,7 @@ def execute(
         kernels = pool or stack.enter_context(KernelPool((), fork=False))
         ticker = stack.enter_context(Ticker(tick))
         start = _Start(kernels, kernel_name, cwd, env, log_path, limits.start_s)
-        outputs = NotebookOutputs(Scrubber(secrets, guard), limits, _private_log(log_path))
+        outputs = NotebookOutputs(Scrubber(secrets, redact), limits, _private_log(log_path))
         run = _Run(nb, start, limits, outputs, _Caller(save, event), asked, ticker)
         return run.all_cells()
 

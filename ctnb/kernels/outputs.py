@@ -1,7 +1,7 @@
 """
 What a cell sent out, kept as the record may hold it.
 
-Printed text is scrubbed and guarded. Anything displayed is denied unless ctnb made it (metadata
+Printed text is scrubbed and redacted. Anything displayed is denied unless ctnb made it (metadata
 `{"ctnb": {"safe": true}}`) or it is a plain number, None or a boolean. Text on stderr becomes a count.
 """
 

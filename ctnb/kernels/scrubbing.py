@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 SHORTEST_SECRET = 4
 """Shorter secrets are left alone: they would be found everywhere."""
 
-Guard = Callable[[str], str]
+Redactor = Callable[[str], str]
 """Takes a text that is about to be kept and returns it without values of the data."""
 
 # What the group `keep` holds stays.
@@ -36,14 +36,14 @@ _PATTERNS = (
 
 
 class Scrubber:
-    """Replaces known secrets in all their spellings, texts shaped like a secret, and what `guard` knows."""
+    """Replaces known secrets in all their spellings, texts shaped like a secret, and what `redact` knows."""
 
-    def __init__(self, secrets: Iterable[str] = (), guard: Guard | None = None) -> None:
+    def __init__(self, secrets: Iterable[str] = (), redact: Redactor | None = None) -> None:
         """Secrets shorter than `SHORTEST_SECRET` characters are ignored."""
         spellings = {s for secret in secrets if len(secret) >= SHORTEST_SECRET for s in _spellings(secret)}
         ordered = sorted(spellings, key=lambda s: (-len(s), s))
         self._known = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE) if ordered else None
-        self._guard = guard
+        self._redact = redact
         self.longest = len(ordered[0]) if ordered else 0
 
     def clean(self, text: str) -> str:
@@ -52,7 +52,7 @@ class Scrubber:
             text = self._known.sub("[secret]", text)
         for name, pattern in _PATTERNS:
             text = pattern.sub(rf"\g<keep>[removed: {name}]", text)
-        return self._guard(text) if self._guard else text
+        return self._redact(text) if self._redact else text
 
     def complete(self, text: str) -> int:
         """

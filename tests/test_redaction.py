@@ -1,4 +1,4 @@
-"""The data guard: cells of a table that a notebook printed are taken out of what goes into the record."""
+"""Redaction: cells of a table that a notebook printed are taken out of what goes into the record."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import nbformat
 import pytest
 import reading_files
 
-from ctnb import guards, tables
+from ctnb import redaction, tables
 from ctnb.contracts.columns import Column
 from ctnb.datasets import Contract, Dataset
-from ctnb.guards import Guard
+from ctnb.redaction import Redactor
 
 COLUMNS = (
     Column(name="person", type="text", role="identifier"),
@@ -26,13 +26,13 @@ ROW = "('Xanthippe Quill', 'She said \"no\".', 'F32.1', 'Quill', 'Hartford', 471
 
 
 @pytest.fixture
-def clean(tmp_path: Path) -> Guard:
-    """A guard over one table of one row."""
+def redact(tmp_path: Path) -> Redactor:
+    """What redacts one table of one row."""
     names = ", ".join(column.name for column in COLUMNS)
     with tables.connect() as connection:
         query = f"SELECT * FROM (VALUES {ROW}) AS given({names})"
         tables.write(connection, query, COLUMNS, tmp_path / "read.parquet")
-    return guards.guard([tmp_path])
+    return redaction.redactor([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def clean(tmp_path: Path) -> Guard:
         ("nothing of it", "nothing of it"),
     ],
 )
-def test_cells_of_people_are_taken_out(clean: Guard, text: str, expected: str) -> None:
+def test_cells_of_people_are_taken_out(redact: Redactor, text: str, expected: str) -> None:
     """Identifiers, sensitive columns, free text and columns without a role; the longest cell first."""
-    assert clean(text) == expected
+    assert redact(text) == expected
 
 
 def test_cells_of_rejected_rows_are_taken_out_too(tmp_path: Path) -> None:
@@ -61,9 +61,9 @@ def test_cells_of_rejected_rows_are_taken_out_too(tmp_path: Path) -> None:
     work.mkdir()
     (folder / "a.csv").write_text("n,a\nseven,Xanthippe\n1,2,Quillfeather\n")
     reading_files.read(Dataset("a", folder, contract, ""), work)
-    clean = guards.guard([work])
+    redact = redaction.redactor([work])
     removed = "[removed: a cell of a rejected row]"
-    assert clean("seven Xanthippe Quillfeather") == " ".join([removed] * 3)
+    assert redact("seven Xanthippe Quillfeather") == " ".join([removed] * 3)
 
 
 def outputs(*made: Any) -> Any:
@@ -74,7 +74,7 @@ def outputs(*made: Any) -> Any:
 NAME = "Xanthippe Quill"
 
 
-def test_every_kind_of_output_is_cleaned(clean: Guard) -> None:
+def test_every_kind_of_output_is_redacted(redact: Redactor) -> None:
     """Streams, errors, tables as HTML, as JSON and as drawings."""
     data = {
         "text/plain": NAME,
@@ -88,19 +88,19 @@ def test_every_kind_of_output_is_cleaned(clean: Guard) -> None:
         nbformat.v4.new_output("display_data", data=data),
         nbformat.v4.new_output("execute_result", data={"text/plain": NAME}, execution_count=1),
     )
-    guards.clean_outputs(found, clean)
+    redaction.redact_outputs(found, redact)
     text = nbformat.writes(found)
     assert "Xanthippe" not in text
     assert text.count("[removed: a cell of person]") == 9
 
 
-def test_what_ctnb_made_itself_and_pictures_stay(clean: Guard) -> None:
+def test_what_ctnb_made_itself_and_pictures_stay(redact: Redactor) -> None:
     """ctnb's own outputs are made without cells, and base64 holds no text."""
     picture = {"image/png": "abcdQuillabcd"}
     found = outputs(
         nbformat.v4.new_output("display_data", data={"text/plain": NAME}, metadata={"ctnb": {"safe": True}}),
         nbformat.v4.new_output("display_data", data=picture),
     )
-    guards.clean_outputs(found, clean)
+    redaction.redact_outputs(found, redact)
     shown = [output.data for output in found.cells[0].outputs]
     assert shown == [{"text/plain": NAME}, picture]

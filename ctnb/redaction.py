@@ -1,5 +1,5 @@
 """
-The data guard: the last wall between a table's cells and the notebook that goes into the record.
+Redaction: the last wall between a table's cells and the notebook that goes into the record.
 
 It knows the cells that must not be quoted - of columns that identify, are sensitive or free text, and of
 columns without a role - and takes any of them out of a text that a cell printed, in whatever letters.
@@ -29,17 +29,17 @@ NOTHING_READ = "[not kept: nothing was read yet, so ctnb cannot tell which texts
 PICTURES = ("image/png", "image/jpeg", "image/gif", "application/pdf")
 """Outputs in base64, in which no text stands."""
 
-GUARDED = (None, "identifier", "sensitive", "free_text")
+REDACTED = (None, "identifier", "sensitive", "free_text")
 TEXTS = ("text", "code", "url")
 REMOVED = "[removed: a cell of {}]"
 
-Guard = Callable[[str], str]
+Redactor = Callable[[str], str]
 
 
-def guard(folders: Sequence[Path]) -> Guard:
-    """A guard over every table that the steps of a run wrote into `folders`; it opens them when first needed."""
+def redactor(folders: Sequence[Path]) -> Redactor:
+    """What redacts the cells of the tables in `folders`, where the steps of a run write; they are opened when needed."""
 
-    def clean(text: str) -> str:
+    def redact(text: str) -> str:
         if len(text) < SHORTEST:
             return text
         for column, cell in _cells_in(text, folders):
@@ -47,25 +47,25 @@ def guard(folders: Sequence[Path]) -> Guard:
             text = re.sub(re.escape(cell), removed, text, flags=re.IGNORECASE)
         return text
 
-    return clean
+    return redact
 
 
-def clean_outputs(notebook: Any, clean: Guard) -> None:
-    """Run `clean` over every text in the outputs of `notebook` that ctnb did not make itself."""
+def redact_outputs(notebook: Any, redact: Redactor) -> None:
+    """Redact every text in the outputs of `notebook` that ctnb did not make itself."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.get("metadata", {}).get("ctnb", {}).get("safe"):
                 continue
             if output.output_type == "stream":
-                output.text = clean(output.text)
+                output.text = redact(output.text)
             elif output.output_type == "error":
                 output.evalue, output.traceback = (
-                    clean(output.evalue),
-                    [clean(line) for line in output.traceback],
+                    redact(output.evalue),
+                    [redact(line) for line in output.traceback],
                 )
             else:
                 for kind, data in output.data.items():
-                    output.data[kind] = data if kind in PICTURES else _cleaned(data, clean)
+                    output.data[kind] = data if kind in PICTURES else _redacted(data, redact)
 
 
 def withhold_printed(notebook: Any) -> None:
@@ -76,19 +76,19 @@ def withhold_printed(notebook: Any) -> None:
                 output.text = NOTHING_READ
 
 
-def _cleaned(data: Any, clean: Guard) -> Any:
-    """`data`, text or JSON, with every text in it cleaned."""
+def _redacted(data: Any, redact: Redactor) -> Any:
+    """`data`, text or JSON, with every text in it redacted."""
     if isinstance(data, str):
-        return clean(data)
+        return redact(data)
     if isinstance(data, list):
-        return [_cleaned(one, clean) for one in data]
+        return [_redacted(one, redact) for one in data]
     if isinstance(data, dict):
-        return {clean(str(key)): _cleaned(one, clean) for key, one in data.items()}
+        return {redact(str(key)): _redacted(one, redact) for key, one in data.items()}
     return data
 
 
 def _cells_in(text: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
-    """Column and text of each guarded cell that stands in `text`, the longest first."""
+    """Column and text of each redacted cell that stands in `text`, the longest first."""
     found: set[tuple[str, str]] = set()
     for path in (path for folder in folders for path in folder.glob("*.parquet")):
         found |= _in_rejects(text, path) if path.name == "rejects.parquet" else _in_table(text, path)
@@ -97,12 +97,12 @@ def _cells_in(text: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
 
 def _in_table(text: str, path: Path) -> set[tuple[str, str]]:
     table = tables.open_columns(path)
-    guarded = [column for column in table if column.role in GUARDED and column.type != "boolean"]
-    if not guarded:
+    private = [column for column in table if column.role in REDACTED and column.type != "boolean"]
+    if not private:
         return set()
     with tables.connect() as connection:
         each = " UNION ".join(
-            _stands_in(column, f"read_parquet({quote_text(str(path))})") for column in guarded
+            _stands_in(column, f"read_parquet({quote_text(str(path))})") for column in private
         )
         rows = connection.execute(each, [text.lower()]).fetchall()
     return {(str(column), str(cell)) for column, cell in rows}
