@@ -18,16 +18,25 @@ class Folder(documents.Form):
     """A folder that somebody puts files into."""
 
     path: Text = Field(description="The folder, relative to the dataset's own, or below a root of ctnb.yml.")
-    pattern: Text = Field("*", description="Which files, by name: * and ? stand for any characters.")
-    take: Take = Field("newest", description="Which of them, by when they were changed.")
+    pattern: Text = Field(
+        "*",
+        description="Which files, by name, in any case: * and ? stand for any characters.",
+        pattern=r"^[^/\\]+$",
+    )
+    take: Literal["newest", "oldest", "new", "all"] = Field(
+        "newest",
+        description="Which of them, by when they were changed: the newest; the oldest not released yet; new: every "
+        "one not released yet; all: every one, as soon as one is new.",
+    )
     at_least_age_s: float = Field(60.0, description="Seconds a file must have lain untouched.", ge=0)
     stable_s: float = Field(2.0, description="Seconds between two looks that must see the same size.", ge=0)
     afterwards: Literal["leave", "mark", "archive"] = Field(
         "leave", description="What becomes of a file whose rows were released: mark adds .done to its name."
     )
     archive: Text = Field("archive", description="Where archived files go, relative to the folder.")
-    quarantine: str | None = Field(
-        None, description="Where files that could not be read go, relative to the folder; they stay if empty."
+    quarantine: Text | None = Field(
+        None,
+        description="Where files that could not be read go, relative to the folder; they stay if not given.",
     )
 
 

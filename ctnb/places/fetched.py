@@ -44,6 +44,8 @@ class Request:
     """What this place gave as `Fetched.position` when the last release was made; empty before."""
     again: bool = False
     """Fetch also what was fetched for the last release: nothing is `nothing new`."""
+    moves: bool = False
+    """Whether files may be moved or renamed at the place; only a run that may release does that."""
     secret: Callable[[SecretReference], str] = lambda reference: ""
     """The value of a secret. Raises UsageError when it is not set."""
     progress: Callable[[Progress], None] = lambda progress: None
