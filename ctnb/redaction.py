@@ -37,7 +37,7 @@ Redactor = Callable[[str], str]
 
 
 def redactor(folders: Sequence[Path]) -> Redactor:
-    """What redacts the cells of the tables in `folders`, where the steps of a run write; they are opened when needed."""
+    """What redacts the cells of the tables in `folders`, where steps write; opened when needed."""
 
     def redact(text: str) -> str:
         if len(text) < SHORTEST:
