@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ctnb import documents
 from ctnb.secrets import SecretReference
 
-Take = Literal["newest", "oldest", "all"]
+Take = Literal["newest", "oldest", "new", "all"]
+TAKE = (
+    "Which of several files, by when they were changed: the newest; the oldest not released yet; new: every one "
+    "not released yet; all: every one, as soon as one is new."
+)
 Text = Annotated[str, Field(min_length=1)]
 Scalar = str | int | float | bool
+
+
+def _only_last_part_chosen(path: str) -> str:
+    """`path` as it is. Raises ValueError where more than its last part is a pattern, or it cannot be a path."""
+    folder, _, name = path.rpartition("/")
+    if not name or not path.isprintable():
+        raise ValueError("a path of printable characters that ends in a file's name")
+    if "*" in folder or "?" in folder:
+        raise ValueError("* and ? stand in the last part only")
+    return path
+
+
+RemotePath = Annotated[Text, AfterValidator(_only_last_part_chosen)]
 
 
 class Folder(documents.Form):
@@ -72,10 +90,10 @@ class Ftp(documents.Form):
 
     host: Text
     port: int = Field(21, gt=0, lt=65536)
-    path: Text = Field(
+    path: RemotePath = Field(
         description="The file on the server; * and ? in its last part stand for any characters."
     )
-    take: Take = Field("newest", description="Which of several files, by when they were changed.")
+    take: Take = Field("newest", description=TAKE)
     user: SecretReference | str = Field("anonymous", description="The user.")
     password: SecretReference | None = Field(None, description="The user's password.")
     tls: bool = Field(True, description="false sends password and rows in the clear.")
@@ -89,10 +107,10 @@ class Sftp(documents.Form):
 
     host: Text
     port: int = Field(22, gt=0, lt=65536)
-    path: Text = Field(
+    path: RemotePath = Field(
         description="The file on the server; * and ? in its last part stand for any characters."
     )
-    take: Take = Field("newest", description="Which of several files, by when they were changed.")
+    take: Take = Field("newest", description=TAKE)
     user: SecretReference | str = Field(description="The user.")
     password: SecretReference | None = Field(None, description="The user's password.")
     key_file: str | None = Field(None, description="A private key, relative to the project's folder.")
@@ -101,10 +119,37 @@ class Sftp(documents.Form):
         None, description="The host key's fingerprint, SHA256:...; else it must stand in known_hosts."
     )
     known_hosts: str | None = Field(
-        None, description="A file of host keys; the account's own when not given."
+        None, description="A file of host keys, relative to the project's folder; else ~/.ssh/known_hosts."
     )
     at_most_mb: int = Field(2048, description="The largest file that is taken, in MB.", ge=1)
     timeout_s: float = Field(60.0, description="Seconds to wait for the server to say anything.", gt=0)
+
+    @field_validator("fingerprint")
+    @classmethod
+    def _is_sha256(cls, fingerprint: str | None) -> str | None:
+        if fingerprint is not None and not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", fingerprint):
+            raise ValueError("SHA256: and 43 characters, as ssh-keygen -l shows it")
+        return fingerprint and fingerprint.removesuffix("=")
+
+    @model_validator(mode="after")
+    def _says_who(self) -> Self:
+        if self.password is None and self.key_file is None:
+            raise ValueError("names password: or key_file:")
+        if self.passphrase is not None and self.key_file is None:
+            raise ValueError("passphrase: goes with key_file:")
+        return self
+
+
+ELSEWHERE = {
+    "file": "path: or folder:", "local": "path: or folder:", "http": "web:", "https": "web:", "ftp": "ftp:",
+    "sftp": "sftp:", "ssh": "sftp:",
+}  # fmt: skip
+"""fsspec's kinds that another place does better: it checks roots, redirects, certificates and host keys."""
+NOT_STORAGES = (
+    "arrow", "asynclocal", "async_wrapper", "asyncwrapper", "blockcache", "cached", "dask", "data", "dir", "dvc",
+    "filecache", "generic", "git", "libarchive", "pyscript", "reference", "simplecache", "tar", "zip",
+)  # fmt: skip
+"""fsspec's kinds that wrap others or read this machine's files, past the roots of ctnb.yml."""
 
 
 class Address(documents.Form):
@@ -113,11 +158,27 @@ class Address(documents.Form):
     url: Text = Field(
         description="The address, without any secret in it; * and ? in its last part stand for any characters."
     )
-    take: Take = Field("newest", description="Which of several files, by when they were changed.")
+    take: Take = Field("newest", description=TAKE)
     options: dict[str, SecretReference | Scalar | dict[str, SecretReference | Scalar]] = Field(
         default_factory=dict, description="What fsspec's kind of storage is told, e.g. key: {secret: NAME}."
     )
     at_most_mb: int = Field(2048, description="The largest file that is taken, in MB.", ge=1)
+
+    @field_validator("url")
+    @classmethod
+    def _is_one_storage(cls, url: str) -> str:
+        protocol, separator, rest = url.partition("://")
+        if not separator or not protocol or "::" in url:
+            raise ValueError("one address, such as s3://bucket/file.csv, without ::")
+        if protocol in ELSEWHERE:
+            raise ValueError(f"{protocol}:// is what {ELSEWHERE[protocol]} is for")
+        if protocol in NOT_STORAGES:
+            raise ValueError(f"{protocol}:// is no storage of its own")
+        if ":" in rest.partition("@")[0] and "@" in rest.partition("/")[0]:
+            raise ValueError("an address without user and password in it; name them under options:")
+        if "?" in rest and "=" in rest.partition("?")[2]:
+            raise ValueError("an address without a query in it; name keys and tokens under options:")
+        return protocol + separator + _only_last_part_chosen(rest)
 
 
 class Query(documents.Form):
