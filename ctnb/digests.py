@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctnb.values import Kind, canonical_sql, quote_name
+from ctnb.values import Kind, canonical_sql, quote_name, quote_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -69,14 +69,22 @@ def canonical_json(value: Any) -> bytes:
     return text.encode("utf-8")
 
 
-def row_text_sql(columns: Iterable[tuple[str, Kind]]) -> str:
+def rows_sql(columns: Iterable[tuple[str, Kind]], relation: str) -> str:
     """
-    SQL for one row's canonical text.
+    A SQL query for the canonical text `row` of each row of `relation`.
 
     Each cell is its length in bytes of UTF-8, a colon and its canonical text; null is a dash. Lengths keep
     ("ab", "c") apart from ("a", "bc").
     """
-    return " || ".join(_cell_text_sql(name, kind) for name, kind in columns) or "''"
+    columns = list(columns)
+    texts = ", ".join(
+        f"{canonical_sql(kind, quote_name(name))} AS t{n}" for n, (name, kind) in enumerate(columns)
+    )
+    cells = ", ".join(
+        f"CASE WHEN t{n} IS NULL THEN '-' ELSE concat(strlen(t{n}), ':') END, t{n}"
+        for n in range(len(columns))
+    )
+    return f"SELECT concat({cells or quote_text('')}) AS row FROM (SELECT {texts or 'NULL'} FROM {relation})"
 
 
 def of_table(
@@ -91,7 +99,7 @@ def of_table(
     digest = hashlib.sha256(_header(columns))
     counted = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
     digest.update(f"{counted[0]}\n".encode("ascii"))
-    query = f"SELECT sha256({row_text_sql(columns)}) AS h FROM {relation} ORDER BY h"
+    query = f"SELECT sha256(row) || chr(10) AS h FROM ({rows_sql(columns, relation)}) ORDER BY h"
     for batch in _batches(connection, query):
         digest.update(batch)
     return PLAIN + digest.hexdigest()
@@ -102,13 +110,8 @@ def _header(columns: list[tuple[str, Kind]]) -> bytes:
     return canonical_json([TABLE_FORMAT, listed]) + b"\n"
 
 
-def _cell_text_sql(name: str, kind: Kind) -> str:
-    text = canonical_sql(kind, quote_name(name))
-    return f"CASE WHEN {quote_name(name)} IS NULL THEN '-' ELSE strlen({text}) || ':' || {text} END"
-
-
 def _batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterable[bytes]:
     """The row hashes of `query`, each followed by a line feed, in pieces."""
     cursor = connection.execute(query)
     while rows := cursor.fetchmany(20_000):
-        yield "".join(f"{row[0]}\n" for row in rows).encode("ascii")
+        yield "".join(row[0] for row in rows).encode("ascii")

@@ -91,9 +91,7 @@ class Writer:
 
     def done(self, *, told: bool = False) -> Snapshot:
         """The snapshot, read-only from now on. Raises SourceInvalid when nothing was written."""
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
+        self._stream.close()  # not synced: after a loss of power the run is begun again
         if self.size == 0:
             raise SourceInvalid(f"The source {self._name} is empty.", hint="Check the export that wrote it.")
         self._part.replace(self._target)

@@ -172,11 +172,13 @@ def _plain_sql(kind: Kind, x: str) -> tuple[str, str] | None:
     if kind.type == "date":  # ten characters: neither a year beyond 9999 nor the word infinity
         return value, f"CASE WHEN length({x}) = 10 THEN CAST({value} AS VARCHAR) END"
     if kind.type == "timestamp":
-        between = f"substr({x}, 11, 1)"
-        written = f"replace(CAST({value} AS VARCHAR), ' ', {between})"
+        written = (
+            f"CAST({value} AS VARCHAR)"  # a blank or T in the eleventh place: neither 12020 nor infinity
+        )
         return (
             value,
-            f"CASE WHEN length({x}) BETWEEN 19 AND 26 AND {between} IN (' ', 'T') THEN {written} END",
+            f"CASE WHEN {x} LIKE '____-__-__ %' THEN {written}"
+            f" WHEN {x} LIKE '____-__-__T%' THEN replace({written}, ' ', 'T') END",
         )
     return None
 
@@ -184,10 +186,25 @@ def _plain_sql(kind: Kind, x: str) -> tuple[str, str] | None:
 def canonical_sql(kind: Kind, expression: str) -> str:
     """SQL for the canonical text of a typed `expression`; NULL stays NULL."""
     if kind.type == "timestamp":
-        return f"strftime({expression}, '%Y-%m-%dT%H:%M:%S.%f')"
+        return _quickly(
+            expression, "TIMESTAMP", _padded(expression), f"strftime({expression}, '%Y-%m-%dT%H:%M:%S.%f')"
+        )
     if kind.type == "date":
-        return f"strftime({expression}, '%Y-%m-%d')"
+        return _quickly(
+            expression, "DATE", f"CAST({expression} AS VARCHAR)", f"strftime({expression}, '%Y-%m-%d')"
+        )
     return f"CAST({expression} AS VARCHAR)"
+
+
+def _quickly(x: str, kind: str, quick: str, full: str) -> str:
+    """`quick` for the years that a cast writes as strftime does, but in a fifth of the time; else `full`."""
+    return f"CASE WHEN {x} >= {kind} '0001-01-01' AND {x} < {kind} '9999-12-31' THEN {quick} ELSE {full} END"
+
+
+def _padded(x: str) -> str:
+    """A timestamp with T between date and time and six decimals, of which a cast leaves out zeros at the end."""
+    text = f"replace(CAST({x} AS VARCHAR), ' ', 'T')"
+    return f"rpad(concat({text}, CASE WHEN strlen({text}) = 19 THEN '.' END), 26, '0')"
 
 
 def trimmed(expression: str) -> str:
@@ -200,7 +217,8 @@ def _text(kind: Kind, x: str) -> str:
 
 
 def _code(kind: Kind, x: str) -> str:
-    return trimmed(x)
+    last = max(map(ord, BLANKS))  # trimming is slow: only where a blank could be at an end
+    return f"CASE WHEN ascii({x}) > {last} AND ascii(right({x}, 1)) > {last} THEN {x} ELSE {trimmed(x)} END"
 
 
 def _integer(kind: Kind, x: str) -> str:
