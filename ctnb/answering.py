@@ -20,9 +20,10 @@ from ctnb import (
     stepfiles,
     tables,
 )
-from ctnb.errors import CtnbError, RecordBroken, ReviewNotCleared, StepFailed
+from ctnb.errors import ContractInvalid, CtnbError, DataInvalid, RecordBroken, ReviewNotCleared, StepFailed
 from ctnb.places import fetching
 from ctnb.places.fetching import Gathered
+from ctnb.places.folders import Outcome
 from ctnb.portals import plans
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.privacy.reviews import Review
@@ -109,15 +110,41 @@ def _position(at: Supervisor) -> dict[str, Any]:
 
 def _fetch(at: Supervisor, told: str) -> Any:
     """Fetch the source for the kernel, which has no credentials."""
+    (at.folder("read") / FETCHED).unlink(missing_ok=True)
     base = releases.newest(at.project, at.dataset.slug, at.record.portal)
     gathered = gathering.gather(
         at.project, at.dataset, at.folder("read"), told=told, again=base is None,
         position=base.facts.position if base else {},
-        progress=lambda seen: at.progress("fetching", asdict(seen)),
+        progress=lambda seen: at.progress("fetching", asdict(seen)), moves=_may_move(at),
     )  # fmt: skip
     made = gathered.to_json()
     stepfiles.write_json(at.folder("read") / FETCHED, made)
     return made
+
+
+def settle(at: Supervisor) -> None:
+    """
+    What becomes of the source's files when the run ends: those of a release, or those with wrong data.
+
+    Raises SourceFailed when one could not be moved, SourceInvalid.
+    """
+    steps, error = at.record.steps, at.failure
+    wrong = isinstance(error, DataInvalid) and not isinstance(error, ContractInvalid)
+    outcome: Outcome = "released" if at.record.release else "failed"
+    if at.record.release:
+        position = at.record.release.position
+    else:
+        position = _position(at) if wrong and steps and steps[-1].step == "read" else {}
+    if position and _may_move(at):
+        moved = gathering.settle(at.project, at.dataset, at.folder("read"), position, outcome)
+        if moved:
+            at.event("files moved", {"files": moved, "outcome": outcome})
+
+
+def _may_move(at: Supervisor) -> bool:
+    """Whether this run may move the source's files: a rehearsal may not, nor a release on another portal."""
+    rehearsal = at.dry_run or at.record.to is not None
+    return not rehearsal and at.record.portal == at.dataset.contract.portal.name
 
 
 def _answer(at: Supervisor, step: str, said: Mapping[str, Any]) -> Any:

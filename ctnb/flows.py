@@ -21,6 +21,7 @@ from ctnb import (
     answering,
     clock,
     datasets,
+    guards,
     leases,
     publishing,
     records,
@@ -46,14 +47,15 @@ LOCK_S = 10.0
 def run(
     slug: str, *, project: Project | None = None, to: str | None = None, from_step: str = "read",
     run: str | None = None, source: str = "", portal: str = "", dry_run: bool = False,
-    progress: Progress | None = None, pool: KernelPool | None = None,
+    overrides: Iterable[tuple[str, str]] = (), progress: Progress | None = None, pool: KernelPool | None = None,
 ) -> RunRecord:  # fmt: skip
     """
     Run the steps of dataset `slug` and return the sealed record, whatever its status.
 
     `to` ends a rehearsal after that step, `dry_run` plans without sending. `from_step` with `run` goes on with
     a waiting run at publish, or starts a new run from a finished one's tables. `source` is read in place of
-    the contract's, `portal` is published to in place of the dataset's.
+    the contract's, `portal` is published to in place of the dataset's. `overrides` are guards that do not count
+    for this run, each with its reason.
     Raises UsageError, NameUnknown, ContractInvalid, SettingsInvalid, LockHeld before anything is recorded.
     """
     project = project or settings.project()
@@ -62,13 +64,16 @@ def run(
             raise NameUnknown("step", step, STEPS)
     dataset = datasets.dataset(slug, project.notebooks)
     project.portal(portal or dataset.contract.portal.name)
+    passed = guards.taken(overrides)
     with ExitStack() as stack:
         stack.enter_context(hold_dataset(project, slug))
         leases.reap(project)
         at = _supervisor(stack, project, dataset, from_step, run, source, portal)
         at.progress, at.dry_run = progress or at.progress, dry_run
         at.pool = pool or stack.enter_context(KernelPool())
-        at.update(to=to, dry_run=dry_run, status="running", ended=None)
+        if passed and at.record.overrides != passed and at.record.steps and not at.record.parent:
+            raise UsageError("")
+        at.update(to=to, dry_run=dry_run, status="running", ended=None, overrides=passed)
         with ending_well(at):
             _steps(at, from_step, to)
         return finish(at)
@@ -197,6 +202,11 @@ def one_step(at: Supervisor, step: str, notebook: Any, given: Mapping[str, Any])
 def finish(at: Supervisor) -> RunRecord:
     """Give the run its status, render its pages, seal it and return the record."""
     status, reason, following, code = _verdict(at)
+    try:
+        answering.settle(at)
+    except CtnbError as error:  # the run is what it is; the next fetch tries again
+        following = following or f"{error.what} {error.hint}"
+        at.event("files not moved", {"why": error.what})
     ended = None if status in ("waiting", "open") else clock.stamp()
     at.update(status=status, reason=reason, next=following, exit_code=code, ended=ended)
     at.event("run ended" if ended else "run waits", {"status": status})

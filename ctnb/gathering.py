@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,43 @@ from ctnb.datasets import Dataset
 from ctnb.places import fetching
 from ctnb.places.fetched import Progress, Request
 from ctnb.places.fetching import Gathered
+from ctnb.places.folders import Outcome
 from ctnb.settings import Project
 
 
 def gather(
     project: Project, dataset: Dataset, work: Path, *, told: str = "", again: bool = True,
     position: Mapping[str, Any] | None = None, progress: Callable[[Progress], None] | None = None,
+    moves: bool = False,
 ) -> Gathered:  # fmt: skip
     """
     Fetch the source of `dataset`, or the file `told` in its place, into the private folder `work`.
 
-    `position` is where the last release came to; what is no newer raises NothingNew unless `again`.
+    `position` is where the last release came to; what is no newer raises NothingNew unless `again`. With
+    `moves` files may be moved where they lie, as a run that may release does.
     Raises SourceInvalid, SourceFailed, UsageError.
     """
-    request = Request(
-        work=work, folder=dataset.folder, project=project.root,
-        roots=fetching.roots(project.settings.roots, project.root),
-        connections=project.settings.connections, position=position or {}, again=again, secret=secrets.value,
+    request = replace(
+        _request(project, dataset, work), position=position or {}, again=again, moves=moves,
         progress=progress or (lambda seen: None),
     )  # fmt: skip
     return fetching.gather(dataset.contract.source, request, told=told or None)
+
+
+def settle(
+    project: Project, dataset: Dataset, work: Path, position: Mapping[str, Any], outcome: Outcome
+) -> int:
+    """
+    Mark, archive or quarantine the files that `position` names; returns how many were moved.
+
+    Raises SourceFailed when one could not be moved; the next fetch tries again. Raises SourceInvalid.
+    """
+    return fetching.settle(dataset.contract.source, _request(project, dataset, work), position, outcome)
+
+
+def _request(project: Project, dataset: Dataset, work: Path) -> Request:
+    return Request(
+        work=work, folder=dataset.folder, project=project.root,
+        roots=fetching.roots(project.settings.roots, project.root),
+        connections=project.settings.connections, secret=secrets.value,
+    )  # fmt: skip

@@ -15,8 +15,9 @@ from typing import Any
 
 from ctnb.contracts.sources import Source
 from ctnb.errors import NothingNew
-from ctnb.places import local_files
+from ctnb.places import folders, local_files
 from ctnb.places.fetched import Fetched, Request
+from ctnb.places.folders import Outcome
 from ctnb.snapshots import Snapshot
 
 MODULES = {
@@ -102,6 +103,20 @@ def fetch(source: Source, request: Request) -> Fetched:
     module = importlib.import_module(f"ctnb.places.{MODULES[source.place]}")
     fetched: Fetched = module.fetch(getattr(source, source.place), request)
     return fetched
+
+
+def settle(source: Source, request: Request, position: Mapping[str, Any], outcome: Outcome) -> int:
+    """
+    Do with the fetched files what `source` says becomes of them; returns how many were moved.
+
+    `position` is what `gather` gave as such: for `released` the release's, for `failed` that of a run whose
+    reading found wrong data. Raises SourceFailed when a file could not be moved; SourceInvalid.
+    """
+    moved = 0
+    for number, part in enumerate(source.parts, 1):
+        if part.folder and str(number) in position:
+            moved += folders.settle(part.folder, request, position[str(number)], outcome)
+    return moved
 
 
 def _parts(source: Source, request: Request) -> list[Fetched]:
