@@ -56,8 +56,8 @@ class Source(documents.Form):
     delimiter: str | None = Field(
         None, description="What separates cells; a comma for csv, a tab for tsv.", min_length=1, max_length=1
     )
-    encoding: Literal["auto", "utf-8", "cp1252"] = Field(
-        "auto", description="auto: UTF-8, and where it is not, cp1252."
+    encoding: Literal["auto", "utf-8", "utf-16", "cp1252"] = Field(
+        "auto", description="auto: as a byte order mark says, UTF-8, UTF-16, and where it is none, cp1252."
     )
     records: str | None = Field(
         None,

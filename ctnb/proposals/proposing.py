@@ -98,6 +98,7 @@ def _draft(project: Project, slug: str, found: Path, snapshot: Snapshot, asked: 
     delimiter = sniffing.delimiter(snapshot.path, found.name)
     asked = replace(asked, delimiter=delimiter)
     opened = open_source(snapshot.path, found.name, asked)
+    asked = replace(asked, encoding=opened.encoding or "auto")
     header = opened.header
     _check_header(header)
     with tables.connect(work, threads=os.cpu_count() or 1) as connection:

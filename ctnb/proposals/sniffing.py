@@ -6,6 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from ctnb.sources import texts
+
 DELIMITERS: dict[str, str] = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 """What is tried, and how people call it."""
 
@@ -32,10 +34,8 @@ def delimiter(path: Path, name: str) -> str | None:
 
 
 def _start(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        start = stream.read(_START_BYTES)
-    text = start.decode("utf-8-sig", errors="replace")
-    return text.splitlines(keepends=True)[: 1000 if len(start) < _START_BYTES else -1]
+    text = texts.start_of(path, _START_BYTES)
+    return text.splitlines(keepends=True)[: 1000 if path.stat().st_size < _START_BYTES else -1]
 
 
 def _agreement(lines: Sequence[str], mark: str) -> tuple[bool, float, int]:

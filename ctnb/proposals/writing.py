@@ -115,6 +115,8 @@ def _source(draft: Draft) -> list[str]:
     lines = ["source:", f"  path: {scalar(draft.path)}"]
     if draft.asked.delimiter:
         lines.append(f"  delimiter: {json.dumps(draft.asked.delimiter)}  # as its header row is written")
+    if draft.asked.encoding != "auto":
+        lines.append(f"  encoding: {draft.asked.encoding}")
     if draft.asked.sheet is not None:
         sheet = draft.asked.sheet
         lines.append(f"  sheet: {sheet if isinstance(sheet, int) else scalar(sheet)}")

@@ -31,11 +31,13 @@ class Delimited:
     path: Path
     """UTF-8 text; the snapshot itself, or a transcoded copy beside it."""
     encoding: str
-    """utf-8 or cp1252: how the source was written."""
+    """utf-8, utf-16 or cp1252: how the source was written."""
     delimiter: str
     """One character."""
     header: tuple[str, ...]
     """The header's cells, as they stand."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the text's encoding."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """Bring the records into `connection` as `numbered`; see `Opened.load`."""
@@ -47,9 +49,9 @@ class Delimited:
         except duckdb.Error:  # its text quotes the line; the second reading says what is wrong without
             trouble = True
         if trouble:
-            return Loaded(_load_by_record(connection, self, self._names))
+            return Loaded(_load_by_record(connection, self, self._names), notes=self.notes)
         connection.execute("CREATE VIEW numbered AS SELECT rowid + 1 AS _row, * FROM raw")
-        return Loaded()
+        return Loaded(notes=self.notes)
 
     def streamed(self) -> str:
         """The records in one pass; see `Streamed.streamed`."""
@@ -74,13 +76,13 @@ def open_delimited(path: Path, *, delimiter: str, encoding: str) -> Delimited:
     """
     Decode the file `path` and read its header.
 
-    `encoding` auto means UTF-8 with or without BOM and, where it is not, cp1252. Raises SourceInvalid.
+    `encoding` auto means a byte order mark's, UTF-8, UTF-16 and, where it is none, cp1252. Raises SourceInvalid.
     """
-    text, found = texts.as_utf8(path, encoding)
-    header = next(_records(text, delimiter), None)
+    text = texts.as_utf8(path, encoding)
+    header = next(_records(text.path, delimiter), None)
     if not header:
         raise SourceInvalid("The source has no header row.", hint="The first line must name the columns.")
-    return Delimited(text, found, delimiter, tuple(header))
+    return Delimited(text.path, text.encoding, delimiter, tuple(header), text.notes)
 
 
 def _load_by_record(

@@ -33,19 +33,21 @@ class FixedWidth:
     path: Path
     """UTF-8 text; the snapshot itself, or a transcoded copy beside it."""
     encoding: str
-    """utf-8 or cp1252: how the source was written."""
+    """utf-8, utf-16 or cp1252: how the source was written."""
     widths: tuple[int, ...]
     """Characters of each column."""
     header: tuple[str, ...]
     """What stands in the first line's places, or column 1, column 2, ..."""
     headed: bool
     """Whether the first line is the header."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the text's encoding."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """Bring the records into `connection` as `numbered`; see `Opened.load`."""
         misfits: list[Misfit] = []
         load_batches(connection, len(self.widths), self._batches(misfits))
-        return Loaded(misfits)
+        return Loaded(misfits, notes=self.notes)
 
     def _batches(self, misfits: list[Misfit]) -> Iterator[pa.Table]:
         rows: list[int] = []
@@ -83,8 +85,8 @@ def opened_fixed(path: Path, asked: Asked) -> FixedWidth:
             "Nothing says where the columns of the fixed-width source are.",
             hint="Say source: widths: in dataset.yml, e.g. [5, 30, 8].",
         )
-    text, encoding = texts.as_utf8(path, asked.encoding)
-    with text.open(encoding="utf-8-sig", newline="\n") as stream:
+    text = texts.as_utf8(path, asked.encoding)
+    with text.path.open(encoding="utf-8-sig", newline="\n") as stream:
         first = next(_lines(stream), None)
     if first is None:
         raise SourceInvalid("The source has no line with text.", hint="Check the export that wrote it.")
@@ -94,7 +96,7 @@ def opened_fixed(path: Path, asked: Asked) -> FixedWidth:
         if rule:
             raise _header_trouble(len(first), sum(asked.widths))
         header = _cut(first, asked.widths)
-    return FixedWidth(text, encoding, asked.widths, header, asked.header)
+    return FixedWidth(text.path, text.encoding, asked.widths, header, asked.header, text.notes)
 
 
 def _header_trouble(seen: int, expected: int) -> SourceInvalid:

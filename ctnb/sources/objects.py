@@ -61,10 +61,10 @@ def _opened(
     records: Callable[[TextIO], Iterator[Record]],
     fields: Callable[[Any], Mapping[Key, Any]],
 ) -> Parted:
-    text, encoding = texts.as_utf8(path, asked.encoding)
+    text = texts.as_utf8(path, asked.encoding)
     writer, misfits, row = PartsWriter(path), [], 0
     try:
-        with text.open(encoding="utf-8-sig", newline="\n") as stream:
+        with text.path.open(encoding="utf-8-sig", newline="\n") as stream:
             for row, (raw, value) in enumerate(records(stream), 1):
                 rule = _add(writer, row, raw, value, fields)
                 if rule:
@@ -73,7 +73,7 @@ def _opened(
         writer.close()
     if not writer.places:
         raise _no_columns(row, misfits)
-    return Parted(writer.header, encoding, tuple(writer.parts), misfits)
+    return Parted(writer.header, text.encoding, tuple(writer.parts), misfits, text.notes)
 
 
 def _add(

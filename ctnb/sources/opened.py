@@ -22,7 +22,7 @@ class Asked:
     delimiter: str | None = None
     """What separates cells; by the kind of file when None."""
     encoding: str = "auto"
-    """auto, utf-8 or cp1252."""
+    """auto, utf-8, utf-16 or cp1252."""
     records: str | None = None
     """The key of a JSON object that holds the records, with dots between keys."""
     widths: tuple[int, ...] = ()
@@ -73,6 +73,10 @@ class Opened(Protocol):
     @property
     def encoding(self) -> str:
         """How text was encoded; empty where the kind of file says so itself."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is known of the source before it is loaded; `Loaded.notes` has it too."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """

@@ -42,6 +42,8 @@ class ParquetFile:
     """The names of its columns."""
     encoding: str = ""
     """Parquet says itself how text is encoded."""
+    notes: tuple[str, ...] = ()
+    """Nothing."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """Bring the records into `connection` as `numbered`; see `Opened.load`."""

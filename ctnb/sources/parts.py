@@ -42,18 +42,20 @@ class Parted:
     """The files with the records, in order; columns _row, c1, c2, ..."""
     misfits: list[Misfit]
     """Records that do not fit."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the source."""
 
     def load(self, connection: duckdb.DuckDBPyConnection, work: Path) -> Loaded:
         """Bring the records into `connection` as `numbered`; see `Opened.load`."""
         if not self.parts:
             load_batches(connection, len(self.header), ())
-            return Loaded(self.misfits)
+            return Loaded(self.misfits, notes=self.notes)
         names = ", ".join(["_row", *column_names(len(self.header))])
         files = ", ".join(quote_text(str(part)) for part in self.parts)
         connection.execute(
             f"CREATE VIEW numbered AS SELECT {names} FROM read_parquet([{files}], union_by_name=true)"
         )
-        return Loaded(self.misfits)
+        return Loaded(self.misfits, notes=self.notes)
 
 
 @dataclass
