@@ -228,7 +228,7 @@ class Socrata:
             if "json" in answer.headers.get("Content-Type", "json") or not answer.content:
                 return
             raise PortalFailed(f"The portal answered with {answer.headers['Content-Type']}, not JSON.")
-        code = _error_code(answer)
+        code = error_code(answer.content)
         raise PortalFailed(
             f"The portal refused: status {answer.status_code}{f', {code}' if code else ''}.",
             hint=_ADVICE.get(answer.status_code, "Try again later; if it stays, tell the portal's administrators."),
@@ -257,10 +257,14 @@ def _said(answer: requests.Response) -> Any:
     )
 
 
-def _error_code(answer: requests.Response) -> str:
-    """The machine-readable code in either of Socrata's error envelopes; messages may quote data and are left out."""
+def error_code(content: bytes) -> str:
+    """
+    The machine-readable code in either of Socrata's error envelopes, empty where there is none.
+
+    Messages may quote data and are left out.
+    """
     try:
-        said = answer.json()
+        said = json.loads(content)
     except ValueError:
         return ""
     code = said.get("code") or said.get("errorCode") if isinstance(said, dict) else ""

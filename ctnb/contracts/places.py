@@ -222,6 +222,12 @@ class SocrataRows(documents.Form):
     timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
     ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
 
+    @model_validator(mode="after")
+    def _account_is_whole(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user: and password: stand together, or neither does")
+        return self
+
 
 class OpendatasoftRows(documents.Form):
     """A dataset of an Opendatasoft portal."""

@@ -30,6 +30,17 @@ def socrata_account() -> tuple[str, str] | None:
     return None
 
 
+def socrata_token() -> str | None:
+    """The first app token that is set; None when there is none."""
+    found = (secrets.lookup(SecretReference(secret=name)) for name in SOCRATA_TOKENS)
+    return next((token for token in found if token), None)
+
+
+def census_key() -> str | None:
+    """The Census Bureau's key that its R packages look for; None when it is not set."""
+    return secrets.lookup(SecretReference(secret=CENSUS_KEY))
+
+
 def references(source: Source) -> Iterator[SecretReference]:
     """What could be looked up for `source` though its contract does not name it."""
     parts = (source, *source.union, *(join.source for join in source.joins))
