@@ -264,8 +264,10 @@ def _percent(kind: Kind, x: str) -> str:
 
 def _date(kind: Kind, x: str) -> str:
     if kind.format is None:
-        shape = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-        return f"CASE WHEN regexp_matches({trimmed(x)}, '{shape}') THEN TRY_CAST({trimmed(x)} AS DATE) END"
+        # a day at midnight is how Socrata and pandas write days
+        shape = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]00:00(:00(\.0{1,9})?)?)?$"
+        day = f"substr({trimmed(x)}, 1, 10)"
+        return f"CASE WHEN regexp_matches({trimmed(x)}, '{shape}') THEN TRY_CAST({day} AS DATE) END"
     return f"CAST({_strptime(kind.format, x)} AS DATE)"
 
 
