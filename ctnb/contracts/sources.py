@@ -26,8 +26,9 @@ PLACES = (
 """The keys of a source of which exactly one says where its rows lie; or union, for several sources."""
 
 SourceFormat = Literal[
-    "csv", "tsv", "fixed", "json", "jsonl", "geojson", "parquet", "xlsx", "xls", "xlsb", "ods"
-]
+    "csv", "tsv", "fixed", "json", "jsonl", "geojson", "parquet", "xlsx", "xls", "xlsb", "ods",
+    "sas7bdat", "xpt", "sav", "por", "dta", "shp", "gpkg", "kml",
+]  # fmt: skip
 Ordinal = Annotated[int, Field(gt=0)]
 
 
@@ -81,6 +82,13 @@ class Source(documents.Form):
         None,
         description="The row of the sheet that is the header, from 1, or [first, last]; found if not given.",
     )
+    labels: bool = Field(
+        False, description="true: a statistics file's value labels are read in place of the codes."
+    )
+    layer: Ordinal | Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A geographic file's layer: its name, or its number from 1; the only one with rows.",
+    )
     nulls: tuple[str, ...] = Field(("",), description="Texts that mean an empty cell.")
     ignore: tuple[str, ...] = Field((), description="Headers of the source that are left out on purpose.")
 
@@ -124,6 +132,8 @@ class Source(documents.Form):
             widths=self.widths,
             header=self.header,
             member=self.member,
+            labels=self.labels,
+            layer=self.layer,
         )
 
 

@@ -159,5 +159,5 @@ def _read_csv(path: Path, delimiter: str, names: list[str]) -> str:
     return (
         f"read_csv({quote_text(str(path))}, auto_detect=false, header=true, strict_mode=true, "
         f"null_padding=false, delim={quote_text(delimiter)}, quote='\"', escape='\"', columns={{{columns}}}, "
-        f"max_line_size={CELL_LIMIT})"
+        f"max_line_size={CELL_LIMIT}, buffer_size={2 * CELL_LIMIT})"  # its own choice takes hundreds of MB
     )

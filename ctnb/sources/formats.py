@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ctnb.errors import SourceInvalid
-from ctnb.sources import archives, delimited, fixed_width, objects, parquets, workbooks
+from ctnb.sources import archives, delimited, fixed_width, objects, parquets, statistics_files, workbooks
 from ctnb.sources.opened import Asked, Opened
 
 Opener = Callable[[Path, Asked], Opened]
@@ -23,6 +23,7 @@ FORMATS: dict[str, Opener] = {
     "geojson": objects.opened_geojson,
     "parquet": parquets.opened_parquet,
     "fixed": fixed_width.opened_fixed,
+    **{kind: statistics_files.opener(kind) for kind in statistics_files.READERS},
 }
 
 SUFFIXES: dict[str, str] = {
@@ -40,6 +41,12 @@ SUFFIXES: dict[str, str] = {
     ".xls": "xls",
     ".xlsb": "xlsb",
     ".ods": "ods",
+    ".sas7bdat": "sas7bdat",
+    ".xpt": "xpt",
+    ".sav": "sav",
+    ".zsav": "sav",
+    ".por": "por",
+    ".dta": "dta",
 }
 
 

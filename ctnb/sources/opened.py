@@ -35,6 +35,10 @@ class Asked:
     """A workbook's sheet by name, or by number from 1; the only one with rows when None."""
     header_row: int | tuple[int, int] | None = None
     """The row of a sheet that is its header, from 1, or the first and last of two; found when None."""
+    labels: bool = False
+    """Whether a statistics file's value labels are taken in place of the codes."""
+    layer: str | int | None = None
+    """A geographic file's layer by name, or by number from 1; the only one with rows when None."""
 
 
 @dataclass(frozen=True)
