@@ -13,6 +13,7 @@ import contextlib
 import datetime as dt
 import email.utils
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from ctnb import clock
-from ctnb.errors import SourceFailed
+from ctnb.errors import SourceFailed, UsageError
 
 T = TypeVar("T")
 
@@ -88,12 +89,13 @@ class Getter:
         """
         `origin` is the address without a path, `auth` user and password, `timeout_s` the seconds to wait for each
         answer, `wait_s` those in which a 202 must become another answer, `pause_s` those before the first
-        repetition; each next pause is twice as long unless Retry-After says another.
+        repetition; each next pause is twice as long unless Retry-After says another. Raises UsageError when
+        `ca_file` holds no certificates.
         """
         self.origin = origin.rstrip("/")
         self.who = urlsplit(origin).netloc
         self._timeout_s, self._wait_s, self._pause_s = timeout_s, wait_s, pause_s
-        self._verify: bool | str | None = str(ca_file) if ca_file else None
+        self._verify = _checked(ca_file) if ca_file else None
         self._session = requests.Session()
         self._session.auth = auth or _nobody
         self._session.headers["User-Agent"] = "ctnb"
@@ -120,7 +122,7 @@ class Getter:
         end, pause_s, address = time.monotonic() + self._wait_s, 1.0, self.origin + path
         while True:
             response, taken = self._insisted(address, query, take)
-            if response.status_code != 202:
+            if not isinstance(taken, bytes):
                 return taken
             told_s = _retry_after(response)
             wait_s = pause_s if told_s is None else told_s
@@ -131,24 +133,24 @@ class Getter:
                 )
             time.sleep(wait_s)
             pause_s = min(pause_s * 2, 10.0)
-            address, query = self._where_next(response, address, query)
+            address, query = self._where_next(response, taken, address, query)
 
     def _where_next(
-        self, response: requests.Response, address: str, query: Mapping[str, Any] | None
+        self, response: requests.Response, content: bytes, address: str, query: Mapping[str, Any] | None
     ) -> tuple[str, Mapping[str, Any] | None]:
         """Where a 202 says that its answer will be: elsewhere on the same host, under a ticket, or here."""
         location = response.headers.get("Location")
         if location and urljoin(address, location).startswith(self.origin + "/"):
             return urljoin(address, location), None
-        with contextlib.suppress(ValueError, requests.RequestException):
-            said = response.json()
+        with contextlib.suppress(ValueError):
+            said = json.loads(content)
             if isinstance(said, dict) and isinstance(said.get("ticket"), str):
                 return address, {**(query or {}), "ticket": said["ticket"]}
         return address, query
 
     def _insisted(
         self, address: str, query: Mapping[str, Any] | None, take: Callable[[requests.Response], T]
-    ) -> tuple[requests.Response, T]:
+    ) -> tuple[requests.Response, T | bytes]:
         backing_off = wait_exponential(multiplier=self._pause_s, max=10)
 
         def wait(state: RetryCallState) -> float:
@@ -170,7 +172,7 @@ class Getter:
 
     def _once(
         self, address: str, query: Mapping[str, Any] | None, take: Callable[[requests.Response], T]
-    ) -> tuple[requests.Response, T]:
+    ) -> tuple[requests.Response, T | bytes]:
         untrusted = False
         try:
             response = self._session.get(
@@ -180,6 +182,8 @@ class Getter:
             if response.status_code not in AGAIN:
                 if 300 <= response.status_code < 400:
                     raise self._moved(response)
+                if response.status_code == 202:
+                    return response, response.content  # short: it says where to look again
                 return response, take(response)
             told, wait_s = f"status {response.status_code}", _retry_after(response)
             response.close()
@@ -257,6 +261,17 @@ class Stream:
             if broken:
                 raise SourceFailed(f"{self.who} broke off in the middle ({broken}).", hint="Try again later.")
             yield chunk
+
+
+def _checked(ca_file: Path) -> str:
+    """The file's name, once it is known to hold certificates. Raises UsageError."""
+    try:
+        ssl.create_default_context(cafile=str(ca_file))
+    except (OSError, ssl.SSLError):
+        pass
+    else:
+        return str(ca_file)
+    raise UsageError(f"{ca_file.name} under ca_file: is not there or holds no certificate in PEM.")
 
 
 def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
