@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 
 from ctnb import documents
 from ctnb.contracts.columns import Column
+from ctnb.contracts.drift import Drift
+from ctnb.contracts.guards import Guards
 from ctnb.contracts.publication import Metadata, Portal
 from ctnb.contracts.rejects import Rejects
 from ctnb.contracts.sources import Source
@@ -40,6 +42,8 @@ class Contract(documents.Form):
     )
     source: Source
     rejects: Rejects = Rejects()
+    guards: Guards = Guards()
+    drift: Drift = Drift()
     columns: tuple[Column, ...] = Field(min_length=1, description="The columns that are read.")
     transform: Transform = Transform()
     key: tuple[str, ...] = Field(

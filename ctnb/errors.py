@@ -14,6 +14,7 @@ Every error ctnb raises on purpose, and the exit code each one means.
     │   ├── ContractInvalid      dataset.yml cannot be used
     │   ├── SourceInvalid        the source cannot be read under its contract
     │   ├── TooManyRejects       more rows were set aside than the contract allows
+    │   ├── GuardTripped         the data of a run are not to be trusted, as a guard says
     │   ├── TransformInvalid     a transform's result does not fit the contract
     │   ├── AccountOpen          rows in and rows out do not close
     │   └── PublishRefused       the plan, the portal's columns or the read-back do not fit
@@ -129,6 +130,10 @@ class SourceInvalid(DataInvalid):
 
 class TooManyRejects(DataInvalid):
     """More rows were set aside than the contract allows."""
+
+
+class GuardTripped(DataInvalid):
+    """A guard found that the data of a run are not to be trusted; somebody may override it."""
 
 
 class TransformInvalid(DataInvalid):

@@ -11,7 +11,7 @@ import json
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -71,9 +71,9 @@ def run(
         at = _supervisor(stack, project, dataset, from_step, run, source, portal)
         at.progress, at.dry_run = progress or at.progress, dry_run
         at.pool = pool or stack.enter_context(KernelPool())
-        if passed and at.record.overrides != passed and at.record.steps and not at.record.parent:
-            raise UsageError("")
-        at.update(to=to, dry_run=dry_run, status="running", ended=None, overrides=passed)
+        at.update(
+            to=to, dry_run=dry_run, status="running", ended=None, overrides=(*at.record.overrides, *passed)
+        )  # fmt: skip
         with ending_well(at):
             _steps(at, from_step, to)
         return finish(at)
@@ -284,6 +284,9 @@ def _bring(project: Project, at: Supervisor, parent: RunRecord, step: str) -> No
 
 
 def _steps(at: Supervisor, from_step: str, to: str | None) -> None:
+    if at.record.parent:
+        for brought in STEPS[: STEPS.index(from_step)]:
+            guards.check(at, brought)
     for step in STEPS[STEPS.index(from_step) :]:
         if step == "publish" and not at.dry_run and _not_cleared(at):
             return

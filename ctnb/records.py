@@ -110,6 +110,23 @@ class TransformFacts(documents.Form):
     unaccounted: str | None = Field(None, description="Why rows are not accounted for.")
 
 
+class GuardFact(documents.Form):
+    """What one guard said of a run's data."""
+
+    guard: str
+    outcome: Literal["held", "tripped", "overridden", "not applicable"]
+    what: str = Field(description="What was seen and what the limit is, or why it does not apply.")
+
+
+class Override(documents.Form):
+    """Somebody's word that a guard does not count for this run."""
+
+    guard: str
+    reason: str
+    by: Person
+    at: str
+
+
 class TableFacts(documents.Form):
     """A table that a step wrote."""
 
@@ -204,6 +221,12 @@ class RunRecord(documents.Form):
     contract_digest: str
     settings_digest: str
     steps: tuple[StepRecord, ...] = ()
+    recipe: str = Field(
+        "",
+        description="Digest of all that makes a table of the source: contract, settings, script, notebooks.",
+    )
+    guards: tuple[GuardFact, ...] = Field((), description="What the guards on the run's data said.")
+    overrides: tuple[Override, ...] = Field((), description="Guards that somebody overrode for this run.")
     read: ReadFacts | None = None
     transform: TransformFacts | None = None
     review: ReviewFacts | None = None

@@ -22,6 +22,7 @@ from ctnb import (
     declarations,
     documents,
     errors,
+    guards,
     records,
     redaction,
     results,
@@ -29,7 +30,7 @@ from ctnb import (
     withheld,
 )  # fmt: skip
 from ctnb.datasets import Dataset
-from ctnb.errors import CtnbError, StepCrashed, StepFailed, UsageError
+from ctnb.errors import CtnbError, GuardTripped, NothingNew, StepCrashed, StepFailed, UsageError
 from ctnb.kernels.execution import execute
 from ctnb.kernels.outcomes import Limits, Outcome
 from ctnb.kernels.pools import KernelPool
@@ -134,12 +135,19 @@ def perform(
     outcome = _execute(at, step, prepared, values)
     _save(at, step, prepared)
     failure = _conclude(at, step, outcome)
-    status = "completed" if failure is None else outcome.status if outcome.status != "completed" else "failed"
+    status = _step_status(outcome, failure)
     reason = "" if failure is None else failure.what if outcome.status != "crashed" else outcome.reason
     at.update_step(step, status=status, reason=reason, ended=clock.stamp())
     at.failure = failure
     at.event("step ended", {"step": step, "status": status, "seconds": round(time.monotonic() - began, 3)})
     return prepared
+
+
+def _step_status(outcome: Outcome, failure: CtnbError | None) -> str:
+    """What a step came to; a guard ends the run, not the step that handed over what it looked at."""
+    if outcome.status != "completed":
+        return outcome.status
+    return "completed" if failure is None or isinstance(failure, (GuardTripped, NothingNew)) else "failed"
 
 
 def check_parameters(notebook: Any, given: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
@@ -282,6 +290,7 @@ def _conclude(at: Supervisor, step: str, outcome: Outcome) -> CtnbError | None:
         return _failure(at, step, outcome)
     try:
         results.take(at, step)
+        guards.check(at, step)
     except CtnbError as error:
         return error
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:

@@ -211,6 +211,15 @@ def empty_cells(table: Table) -> list[int]:
     ]
 
 
+def key_collisions(connection: duckdb.DuckDBPyConnection, relation: str, key: str) -> tuple[int, int]:
+    """How many rows of `relation` have no value of the column `key`, and how many repeat one."""
+    name = quote_name(key)
+    row = connection.execute(
+        f"SELECT count(*), count({name}), count(DISTINCT {name}) FROM {relation}"
+    ).fetchall()[0]
+    return int(row[0] - row[1]), int(row[1] - row[2])
+
+
 def suppressed_flag(column: Column) -> Column:
     """The boolean column that marks the suppressed cells of `column`."""
     return Column(

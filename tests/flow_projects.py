@@ -35,6 +35,10 @@ CANARIES = (
 )  # fmt: skip
 """What must never stand in a record."""
 
+AGAIN = ("duplicate-snapshot", "The same file is to be published once more.")
+FEWER = ("row-drop", "Two of the towns have left the register.")
+"""Guards that a test overrides, each with its reason."""
+
 CTNB_YML = """\
 format: 1
 agency: Example agency

@@ -27,7 +27,7 @@ asks constraints doctor gathering jupyter tables withheld
 portals privacy reads redaction transforms
 displays projects proposals records reviewing
 comparing indexes leases releases schemas templates
-checks publishing
+checks guards publishing
 answering steps
 rendering results verification
 supervision

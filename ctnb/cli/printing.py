@@ -47,6 +47,8 @@ def run_result(project: Project, record: RunRecord) -> None:
     )
     for line in counts(record):
         click.echo(f"  {line}")
+    for line in guards(record):
+        click.echo(f"  {line}")
     if record.next:
         click.echo(f"  next: {record.next}")
     report = project.runs / record.dataset / record.run / "report.html"
@@ -69,6 +71,16 @@ def counts(record: RunRecord) -> list[str]:
         out = groups or f"{made.rows_out:,} rows"
         removed = sum(made.removed.values())
         lines.append(f"{made.rows_in:,} rows in = {out} + {removed:,} removed; {hidden:,} cells suppressed")
+    return lines
+
+
+def guards(record: RunRecord) -> list[str]:
+    """A line for each guard that tripped, and for each that somebody overrode."""
+    lines = [f"guard {one.guard} tripped: {one.what}" for one in record.guards if one.outcome == "tripped"]
+    seen = {one.guard: one.what for one in record.guards if one.outcome == "overridden"}
+    for one in record.overrides:
+        what = seen.get(one.guard, "it did not trip.")
+        lines.append(f'guard {one.guard} overridden by {one.by.name}: "{one.reason}" - {what}')
     return lines
 
 

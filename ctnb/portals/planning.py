@@ -138,14 +138,9 @@ def _expect(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> list[str]:
 
 def _key_problems(connection: duckdb.DuckDBPyConnection, wanted: Wanted, key: str) -> list[str]:
     problems = []
-    empty = _count(connection, f"data WHERE {key} IS NULL")
+    empty, double = tables.key_collisions(connection, "data", wanted.key or "")
     if empty:
         problems.append(f"{empty} rows have no value of the key {wanted.key}")
-    double = (
-        wanted.table.rows
-        - empty
-        - _count(connection, f"(SELECT DISTINCT {key} FROM data WHERE {key} IS NOT NULL)")
-    )
     if double:
         problems.append(f"{double} rows repeat a value of the key {wanted.key}")
     there = _count(connection, f"data SEMI JOIN there USING ({key})")

@@ -151,9 +151,8 @@ def decide(
     _check_verdict(review, verdict)
     _check_reviewer(project, person, portal_kind)
     eyes = _four_eyes(project, verdict, person, ran_by, portal_kind)
-    for name, text in (("reason", reason), ("conditions", conditions)):
-        _check_free_of_identifiers(name, text)
-    _check_reason(reason)
+    _check_free_of_identifiers("conditions", conditions)
+    check_reason(reason)
     now = clock.now()
     expires = now + dt.timedelta(days=project.policy(review.policy).decision_days)
     decision = Decision(
@@ -317,7 +316,9 @@ def _check_free_of_identifiers(name: str, text: str) -> None:
         )
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Raise UsageError unless `reason` is a sentence that says why and holds no direct identifier."""
+    _check_free_of_identifiers("reason", reason)
     words = re.findall(r"[^\W\d_]+", reason.casefold())
     telling = [word for word in words if word not in _FILLER and len(set(word)) > 1]
     if len(reason.strip()) >= FEWEST_CHARACTERS and len(telling) >= 2:
