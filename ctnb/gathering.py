@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from ctnb.places.fetched import Progress, Request
 from ctnb.places.fetching import Gathered
 from ctnb.places.folders import Outcome
 from ctnb.settings import Project
+
+EVERY_S = 0.1
+"""Seconds between two tellings of how far a fetch is."""
 
 
 def gather(
@@ -30,7 +34,7 @@ def gather(
     """
     request = replace(
         _request(project, dataset, work), position=position or {}, again=again, moves=moves,
-        progress=progress or (lambda seen: None),
+        progress=throttled(progress) if progress else lambda seen: None,
     )  # fmt: skip
     return fetching.gather(dataset.contract.source, request, told=told or None)
 
@@ -46,9 +50,22 @@ def settle(
     return fetching.settle(dataset.contract.source, _request(project, dataset, work), position, outcome)
 
 
+def throttled(progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """`progress`, told at most ten times a second, and always when something begins or is complete."""
+    last: dict[str, float] = {}
+
+    def tell(seen: Progress) -> None:
+        now = time.monotonic()
+        if seen.done == seen.total or now - last.get(seen.what, 0.0) >= EVERY_S:
+            last[seen.what] = now
+            progress(seen)
+
+    return tell
+
+
 def _request(project: Project, dataset: Dataset, work: Path) -> Request:
     return Request(
         work=work, folder=dataset.folder, project=project.root,
         roots=fetching.roots(project.settings.roots, project.root),
-        connections=project.settings.connections, secret=secrets.value,
+        connections=project.settings.connections, secret=secrets.value, key=project.key,
     )  # fmt: skip

@@ -48,6 +48,8 @@ class Request:
     """Whether files may be moved or renamed at the place; only a run that may release does that."""
     secret: Callable[[SecretReference], str] = lambda reference: ""
     """The value of a secret. Raises UsageError when it is not set."""
+    key: bytes = field(default=b"", repr=False)
+    """The project's, for digests of anything that is not released and goes into a position."""
     progress: Callable[[Progress], None] = lambda progress: None
     prefix: str = "snapshot"
     """How the names of its snapshots begin in `work`."""
