@@ -2,48 +2,30 @@
 Profiles: what all cells of each column of a source look like, counted in DuckDB, never shown.
 
 A sample only rules types out: what does not fit a thousand cells cannot fit them all. What is left is counted
-over every row. Columns with few different values are counted once per value.
+over every row, two columns at once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ctnb.values import BLANKS, FALSE_WORDS, TRUE_WORDS, Kind, parse_sql, quote_text, shape
+from ctnb.proposals import cells
+from ctnb.values import FALSE_WORDS, TRUE_WORDS, Kind, parse_sql, quote_text, shape
 
 if TYPE_CHECKING:
     import duckdb
 
-NULL_WORDS = (
-    "na",
-    "n/a",
-    "#n/a",
-    "nan",
-    "null",
-    "none",
-    "nil",
-    "-",
-    "--",
-    "---",
-    ".",
-    "..",
-    "...",
-    "?",
-    "(null)",
-)
-"""What people write into an empty cell, in lower case. An asterisk is no such word: it hides a count."""
-
 MOSTLY = 0.3
 """A type that more than this share of the cells does not fit is not spoken of."""
 
-_SAMPLE = 2_000
-_FIRST = 20_000
+_AT_ONCE = 2
 _LONGEST_KEY = 64
-_FEW = 100_000
 _SHAPES_FROM = 5_000
+_SURE = 0.8
 
 _DAYS = ("MM/DD/YYYY", "DD/MM/YYYY", "MM/DD/YY", "DD/MM/YY", "MM-DD-YYYY", "DD-MM-YYYY", "MM.DD.YYYY", "DD.MM.YYYY",
          "MM-DD-YY", "DD-MM-YY", "YYYY/MM/DD", "YYYY.MM.DD", "YYYYMMDD", "DD-MMM-YYYY", "DD-MMM-YY", "DD MMM YYYY",
@@ -88,6 +70,8 @@ class Marks:
     """Digits alone."""
     leading_zeros: int = 0
     """Digits alone that begin with a zero and go on."""
+    nines: int = 0
+    """Digits alone that begin with 9."""
     dollars: int = 0
     commas: int = 0
     percents: int = 0
@@ -129,8 +113,6 @@ class Profile:
     false: int = 0
     widths: Mapping[int, int] = field(default_factory=dict)
     """Cells that are digits alone, by their length, of columns of digits."""
-    nines: int = 0
-    """Cells that are digits alone and begin with 9, of columns of digits."""
     misfits: Mapping[Kind, int] = field(default_factory=dict)
     """For each type worth speaking of, the cells that do not fit it; words for nothing do not count."""
     shapes: Mapping[str, int] = field(default_factory=dict)
@@ -149,27 +131,40 @@ class Profile:
 
 def profiles(connection: duckdb.DuckDBPyConnection, header: Sequence[str]) -> list[Profile]:
     """The profile of each column of the relation `numbered`, whose columns are c1, c2, ... under `header`."""
-    rows = int(connection.execute("SELECT count(*) FROM numbered").fetchall()[0][0])
-    return [_profile(connection, place, cell, rows) for place, cell in enumerate(header, 1)]
+    rows, distinct = cells.make_some_rows(connection, len(header))
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        asked = [
+            threads.submit(_profile, connection, at, told, rows, distinct[at - 1])
+            for at, told in enumerate(header, 1)
+        ]
+        return [one.result() for one in asked]
 
 
-def _profile(connection: duckdb.DuckDBPyConnection, place: int, header: str, rows: int) -> Profile:
-    distinct = _make_cells(connection, place, rows)
-    filled, longest, characters = _lengths(connection)
-    words = _null_words(connection)
-    possible = _possible(connection)
-    marks = _marks(connection) if "amount" in possible else Marks()
-    kinds = [*_amounts(marks, "amount" in possible), *(kind for kind in possible if isinstance(kind, Kind))]
-    told = filled - sum(words.values())
-    counted = _misfits(connection, [kind for kind in kinds if not _surely_fits(kind, marks, told)])
-    misfits = {kind: n for kind in kinds if (n := counted.get(kind, 0)) <= MOSTLY * told}
-    true, false = _truths(connection) if Kind("boolean") in misfits else (0, 0)
-    widths, nines = _widths(connection) if marks.digits else ({}, 0)
-    may_be = filled == rows > 1 and distinct >= 0.9 * rows and longest <= _LONGEST_KEY
-    unique = may_be and _is_unique(connection, rows)
+def _profile(
+    connection: duckdb.DuckDBPyConnection, place: int, header: str, rows: int, distinct: int
+) -> Profile:
+    with connection.cursor() as cursor:
+        extent = cells.make_told(cursor, place, rows, distinct)
+        words = cells.leave_out_words(cursor)
+        told = extent.filled - sum(words.values())
+        possible = _possible(cursor)
+        marks = _marks(cursor, told) if "amount" in possible else Marks()
+        kinds = [
+            *_amounts(marks, "amount" in possible),
+            *(kind for kind in possible if isinstance(kind, Kind)),
+        ]
+        counted = _misfits(cursor, [kind for kind in kinds if not _surely_fits(kind, marks, told)])
+        misfits = {kind: n for kind in kinds if (n := counted.get(kind, 0)) <= MOSTLY * told}
+        true, false = _truths(cursor) if Kind("boolean") in misfits else (0, 0)
+        widths = _widths(cursor, marks, told)
+        may_be = (
+            extent.filled == rows > 1 and extent.distinct >= _SURE * rows and extent.longest <= _LONGEST_KEY
+        )
+        unique = may_be and cells.is_unique(cursor, rows)
+        shapes = _shapes(cursor, misfits)
     return Profile(
-        place, header, rows, filled, distinct, unique, longest, characters / max(filled, 1), words, marks,
-        true, false, widths, nines, misfits, _shapes(connection, misfits),
+        place, header, rows, extent.filled, extent.distinct, unique, extent.longest,
+        extent.total / max(extent.filled, 1), words, marks, true, false, widths, misfits, shapes,
     )  # fmt: skip
 
 
@@ -178,64 +173,8 @@ def _surely_fits(kind: Kind, marks: Marks, told: int) -> bool:
     return kind.type == "integer" and marks.digits == told and marks.longest <= 18
 
 
-def _make_cells(connection: duckdb.DuckDBPyConnection, place: int, rows: int) -> int:
-    """
-    Make the relation `told`: v the cell without blanks around it, n how often, nothing whether it is a word for that.
-
-    Returns about how many different cells there are. A column whose first cells repeat is counted once per value.
-    """
-    column, cell = f"c{place}", f"nullif(trim(c{place}, {quote_text(BLANKS)}), '')"
-    connection.execute("DROP VIEW IF EXISTS told; DROP TABLE IF EXISTS counted")
-    sample = f"SELECT {column} AS v FROM numbered WHERE {column} IS NOT NULL LIMIT {_FIRST}"
-    first, different = _row(connection, f"SELECT count(*), count(DISTINCT v) FROM ({sample})")
-    if rows > _FEW and different < 0.95 * first:
-        connection.execute(
-            f"CREATE TEMP TABLE counted AS SELECT {column}, count(*) AS n FROM numbered GROUP BY 1"
-        )
-        _make_told(connection, f"SELECT {cell} AS v, n FROM counted")
-        return _row(connection, "SELECT count(*) FROM counted")[0]
-    _make_told(
-        connection, f"SELECT {cell if _has_blanks(connection, column) else column} AS v, 1 AS n FROM numbered"
-    )
-    return different if rows <= _FIRST else rows * different // max(first, 1)
-
-
-def _make_told(connection: duckdb.DuckDBPyConnection, source: str) -> None:
-    listed = ", ".join(quote_text(word) for word in NULL_WORDS)
-    nothing = f"CASE WHEN strlen(v) <= {max(map(len, NULL_WORDS))} THEN lower(v) IN ({listed}) ELSE false END"
-    connection.execute(
-        f"CREATE TEMP VIEW told AS SELECT v, n, {nothing} AS nothing FROM ({source}) WHERE v IS NOT NULL"
-    )
-
-
-def _has_blanks(connection: duckdb.DuckDBPyConnection, column: str) -> bool:
-    """Whether a cell begins or ends with a blank; trimming costs more than asking."""
-    ends = " OR ".join(f"ends_with({column}, {quote_text(mark)})" for mark in BLANKS)
-    return _row(connection, f"SELECT count(*) FROM numbered WHERE {column} < '!' OR {ends}")[0] > 0
-
-
-def _lengths(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
-    """Cells, bytes of the longest, bytes of all."""
-    filled, longest, characters = _row(
-        connection, "SELECT sum(n), max(strlen(v)), sum(n * strlen(v)) FROM told"
-    )
-    return filled, longest, characters
-
-
-def _row(connection: duckdb.DuckDBPyConnection, query: str) -> list[int]:
-    return [int(number or 0) for number in connection.execute(query).fetchall()[0]]
-
-
-def _null_words(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    rows = connection.execute("SELECT v, sum(n) FROM told WHERE nothing GROUP BY v ORDER BY v").fetchall()
-    return {word: int(count) for word, count in rows}
-
-
 def _possible(connection: duckdb.DuckDBPyConnection) -> list[Kind | str]:
     """The types that a sample does not rule out, and `amount` where numbers are not ruled out."""
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE sample AS SELECT v FROM told WHERE NOT nothing LIMIT {_SAMPLE}"
-    )
     gates = [
         gate
         for gate, passes in zip(_GATES, _shares(connection, list(_GATES.values())), strict=True)
@@ -257,23 +196,36 @@ def _shares(connection: duckdb.DuckDBPyConnection, tests: Sequence[str]) -> list
     return [count > 0 and count >= (1 - 2 * MOSTLY) * total for count in passing]
 
 
-def _marks(connection: duckdb.DuckDBPyConnection) -> Marks:
-    power = "CASE WHEN contains(v, 'E') OR contains(v, 'e') THEN regexp_matches(v, {}) ELSE false END"
-    tests = (
-        "digits", "digits AND starts_with(v, '0') AND strlen(v) > 1", "contains(v, '$')", "contains(v, ',')",
-        "ends_with(v, '%')", "starts_with(v, '(') AND ends_with(v, ')')",
-        power.format("'^[-+]?[0-9.]+[eE][-+]?[0-9]+$'"),
-        power.format("'^[0-9]([.][0-9]+)?[eE][+]?(09|[1-9][0-9])$'"),
-    )  # fmt: skip
-    counts = ", ".join(f"sum(n) FILTER ({test})" for test in tests)
-    decimals = r"length(regexp_extract(v, '[.]([0-9]+)\s*[)%]?$', 1))"
-    return Marks(
-        *_row(
-            connection,
-            f"SELECT {counts}, max(CASE WHEN contains(v, '.') THEN {decimals} ELSE 0 END), min(strlen(v)),"
-            " max(strlen(v)) FROM (SELECT v, n, regexp_full_match(v, '[0-9]+') AS digits FROM told WHERE NOT nothing)",
-        )
+def _marks(cursor: duckdb.DuckDBPyConnection, told: int) -> Marks:
+    """How amounts are written; where all are digits alone nothing else is looked for."""
+    digits, zeros, nines, shortest, longest = cells.numbers(
+        cursor,
+        "SELECT sum(n) FILTER (digits), sum(n) FILTER (digits AND starts_with(v, '0') AND strlen(v) > 1),"
+        " sum(n) FILTER (digits AND starts_with(v, '9')), min(strlen(v)), max(strlen(v))"
+        " FROM (SELECT v, n, regexp_full_match(v, '[0-9]+') AS digits FROM kept)",
     )
+    alone = Marks(digits=digits, leading_zeros=zeros, nines=nines, shortest=shortest, longest=longest)
+    return alone if digits == told else replace(alone, **_signs(cursor))
+
+
+def _signs(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """The marks besides digits."""
+    power = "CASE WHEN contains(v, 'E') OR contains(v, 'e') THEN regexp_matches(v, {}) ELSE false END"
+    tests = {
+        "dollars": "contains(v, '$')",
+        "commas": "contains(v, ',')",
+        "percents": "ends_with(v, '%')",
+        "brackets": "starts_with(v, '(') AND ends_with(v, ')')",
+        "powers": power.format("'^[-+]?[0-9.]+[eE][-+]?[0-9]+$'"),
+        "damaged": power.format("'^[0-9]([.][0-9]+)?[eE][+]?(09|[1-9][0-9])$'"),
+    }
+    counts = ", ".join(f"sum(n) FILTER ({test})" for test in tests.values())
+    decimals = r"length(regexp_extract(v, '[.]([0-9]+)\s*[)%]?$', 1))"
+    *found, most = cells.numbers(
+        cursor,
+        f"SELECT {counts}, max(CASE WHEN contains(v, '.') THEN {decimals} ELSE 0 END) FROM kept",
+    )
+    return {**dict(zip(tests, found, strict=True)), "decimals": most}
 
 
 def _amounts(marks: Marks, possible: bool) -> list[Kind]:
@@ -295,35 +247,24 @@ def _misfits(connection: duckdb.DuckDBPyConnection, kinds: Sequence[Kind]) -> di
     if not kinds:
         return {}
     counts = ", ".join(f"sum(n) FILTER (({parse_sql(kind, 'v')}) IS NULL)" for kind in kinds)
-    row = connection.execute(f"SELECT {counts} FROM told WHERE NOT nothing").fetchall()[0]
+    row = connection.execute(f"SELECT {counts} FROM kept").fetchall()[0]
     return {kind: int(count or 0) for kind, count in zip(kinds, row, strict=True)}
 
 
 def _truths(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     listed = [", ".join(quote_text(word) for word in words) for words in (TRUE_WORDS, FALSE_WORDS)]
     counts = ", ".join(f"sum(n) FILTER (lower(v) IN ({words}))" for words in listed)
-    true, false = connection.execute(f"SELECT {counts} FROM told WHERE NOT nothing").fetchall()[0]
+    true, false = connection.execute(f"SELECT {counts} FROM kept").fetchall()[0]
     return int(true or 0), int(false or 0)
 
 
-def _widths(connection: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], int]:
-    """Cells that are digits alone by their length, and how many of them begin with 9."""
-    rows = connection.execute(
-        "SELECT strlen(v), sum(n), sum(n) FILTER (starts_with(v, '9')) FROM told"
-        " WHERE regexp_full_match(v, '[0-9]+') GROUP BY 1 ORDER BY 1"
-    ).fetchall()
-    return {int(width): int(count) for width, count, _ in rows}, sum(int(row[2] or 0) for row in rows)
-
-
-def _is_unique(connection: duckdb.DuckDBPyConnection, rows: int) -> bool:
-    """
-    Whether all cells differ: where all 64-bit hashes do, the cells do, and hashes are quicker to compare.
-
-    Equal cells have equal hashes, so one part in 64 of the hashes mostly tells already that some do not differ.
-    """
-    hashes = "SELECT hash(v) AS h FROM told"
-    some, different = _row(connection, f"SELECT count(*), count(DISTINCT h) FROM ({hashes}) WHERE h % 64 = 0")
-    return some == different and _row(connection, f"SELECT count(DISTINCT h) FROM ({hashes})")[0] == rows
+def _widths(cursor: duckdb.DuckDBPyConnection, marks: Marks, told: int) -> dict[int, int]:
+    """Cells that are digits alone by their length."""
+    if not marks.digits or (marks.digits == told and marks.shortest == marks.longest):
+        return {marks.longest: marks.digits} if marks.digits else {}
+    those = "" if marks.digits == told else " WHERE regexp_full_match(v, '[0-9]+')"
+    rows = cursor.execute(f"SELECT strlen(v), sum(n) FROM kept{those} GROUP BY 1 ORDER BY 1").fetchall()
+    return {int(width): int(count) for width, count in rows}
 
 
 def _shapes(connection: duckdb.DuckDBPyConnection, misfits: Mapping[Kind, int]) -> dict[str, int]:
@@ -332,7 +273,7 @@ def _shapes(connection: duckdb.DuckDBPyConnection, misfits: Mapping[Kind, int]) 
         return {}
     nearest = min(misfits, key=lambda kind: misfits[kind])
     rows = connection.execute(
-        f"SELECT v, sum(n) FROM told WHERE NOT nothing AND ({parse_sql(nearest, 'v')}) IS NULL"
+        f"SELECT v, sum(n) FROM kept WHERE ({parse_sql(nearest, 'v')}) IS NULL"
         f" GROUP BY v LIMIT {_SHAPES_FROM}"
     ).fetchall()
     found: Counter[str] = Counter()

@@ -30,6 +30,9 @@ from ctnb.values import TYPES
 
 _MUCH_ALIKE = 0.8
 _READ_AGAIN_BYTES = 64 << 20
+_THREADS = 2
+_MEMORY_MB = 750
+"""Memory that DuckDB may take, in MB; what is larger spills."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,10 @@ def _draft(project: Project, slug: str, found: Path, snapshot: Snapshot, asked: 
     asked = replace(asked, encoding=opened.encoding or "auto")
     header = opened.header
     _check_header(header)
-    with tables.connect(work, threads=os.cpu_count() or 1) as connection:
-        connection.execute("SET enable_progress_bar=false")
+    with tables.connect(work, threads=_THREADS, memory_mb=_MEMORY_MB) as connection:
+        connection.execute(
+            "SET preserve_insertion_order=false"
+        )  # which row a cell stands in is not asked here
         loaded = opened.load(connection, work)
         seen = profiles.profiles(connection, header)
         _check_not_data(header, seen)

@@ -14,6 +14,7 @@ from ctnb.contracts.columns import NUMERIC, Column, Role
 from ctnb.privacy.detection import Scan, looks_like_ssn, scans
 from ctnb.privacy.findings import Case
 from ctnb.privacy.headers import header_kinds, tokens
+from ctnb.proposals.cells import SOME_ROWS
 from ctnb.proposals.profiles import Profile
 from ctnb.settings import Policy
 from ctnb.tables import Table
@@ -60,7 +61,6 @@ _REMARKS = frozenset(
     )
 )
 _LONG_TEXT, _MANY = 40, 0.3
-_SCANNED_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,13 @@ def suggestions(
 def _scanned(
     connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], profiles: Sequence[Profile]
 ) -> Mapping[str, Scan]:
-    """What the privacy review's detectors count in rows spread evenly over the source."""
+    """What the privacy review's detectors count in rows spread over the source, the same each time."""
     rows = profiles[0].rows
     listed = ", ".join(
         f"CAST(nullif(trim(c{profile.position}, {quote_text(BLANKS)}), '') AS VARCHAR) AS {quote_name(column.name)}"
         for column, profile in zip(columns, profiles, strict=True)
     )
-    step = max(1, rows // _SCANNED_ROWS)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE data AS SELECT {listed} FROM numbered WHERE _row % {step} = 0"
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE data AS SELECT {listed} FROM {SOME_ROWS}")
     texts = tuple(
         column for column in columns if parquet_type(column.kind) == "VARCHAR" or column.type == "integer"
     )

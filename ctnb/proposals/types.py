@@ -120,7 +120,7 @@ def _zip(profile: Profile) -> Choice:
 
 def _fips(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
     lost = {width: what for width, what in _LOST_FIPS.items() if profile.widths.get(width)}
-    if not lost or profile.nines < sum(profile.widths[width] for width in lost):
+    if not lost or profile.marks.nines < sum(profile.widths[width] for width in lost):
         return ("FIPS codes keep their zeros as code.",), ()
     count = sum(profile.widths[width] for width in lost)
     listed = ", ".join(f"{width} digits, a {what} code with {width + 1}" for width, what in lost.items())
