@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import email.utils
+import ipaddress
 import json
 import ssl
 import time
@@ -57,6 +58,10 @@ class Answer:
         raise not_json(self.who, kind)
 
 
+class BrokenOff(SourceFailed):
+    """A long answer ended before its end."""
+
+
 class TooLarge(Exception):
     """An answer does not fit into `BODY_LIMIT`."""
 
@@ -67,6 +72,25 @@ class _AgainError(Exception):
     def __init__(self, told: str, wait_s: float | None = None) -> None:
         super().__init__(told)
         self.wait_s = wait_s
+
+
+def is_private_way(origin: str) -> bool:
+    """Whether what is sent to the address `origin` can be read by nobody on the way."""
+    place = urlsplit(origin)
+    if place.scheme == "https" or place.hostname == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(place.hostname or "").is_loopback
+    return False
+
+
+def check_way(origin: str) -> None:
+    """Raises UsageError where a secret would be sent to the address `origin` in the clear."""
+    if not is_private_way(origin):
+        raise UsageError(
+            "The source's address begins with http://, and a secret would be sent there in the clear.",
+            hint="Write https:// in dataset.yml.",
+        )
 
 
 def not_json(who: str, kind: str) -> SourceFailed:
@@ -186,6 +210,7 @@ class Getter:
                     return response, response.content  # short: it says where to look again
                 return response, take(response)
             told, wait_s = f"status {response.status_code}", _retry_after(response)
+            wait_s = _reset_time(response) if wait_s is None else wait_s
             response.close()
         except requests.exceptions.SSLError:
             untrusted = True
@@ -259,7 +284,7 @@ class Stream:
             except requests.RequestException as error:
                 broken = type(error).__name__
             if broken:
-                raise SourceFailed(f"{self.who} broke off in the middle ({broken}).", hint="Try again later.")
+                raise BrokenOff(f"{self.who} broke off in the middle ({broken}).", hint="Try again later.")
             yield chunk
 
 
@@ -285,6 +310,19 @@ def _retry_after(response: requests.Response) -> float | None:
     with contextlib.suppress(ValueError):
         return max(0.0, float(told))
     with contextlib.suppress(ValueError, TypeError):
-        moment = email.utils.parsedate_to_datetime(told)
-        return max(0.0, (moment.astimezone(dt.UTC) - clock.now()).total_seconds())
+        return _seconds_until(email.utils.parsedate_to_datetime(told))
     return None
+
+
+def _reset_time(response: requests.Response) -> float | None:
+    """The seconds until an Opendatasoft portal's quota begins anew, as its 429 says; or None."""
+    if response.status_code != 429:
+        return None
+    start = next(response.iter_content(1 << 14), b"")
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return _seconds_until(dt.datetime.fromisoformat(json.loads(start)["reset_time"]))
+    return None
+
+
+def _seconds_until(moment: dt.datetime) -> float:
+    return max(0.0, (moment.astimezone(dt.UTC) - clock.now()).total_seconds())

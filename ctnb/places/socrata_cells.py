@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ctnb.places import csv_lines
+
 Texts = tuple[str | None, ...]
 MIDNIGHT = "T00:00:00.000"
 SYSTEM_FIELDS = {":id": "text", ":created_at": "date", ":updated_at": "date", ":version": "text"}
@@ -55,7 +57,7 @@ class Layout:
     @property
     def header(self) -> str:
         """The first line of the snapshot."""
-        return _line([header for one in self.fields for header in _headers(one)])
+        return csv_lines.line([header for one in self.fields for header in _headers(one)])
 
     @property
     def names(self) -> frozenset[str]:
@@ -79,7 +81,7 @@ class Layout:
             for name, width, split in self._cells:
                 value = row.get(name)
                 texts += (None,) * width if value is None else split(value)
-            made.append(_line(texts))
+            made.append(csv_lines.line(texts))
         return "".join(made).encode()
 
     def _contract_types(self, one: Field) -> Sequence[str]:
@@ -94,13 +96,13 @@ class Layout:
         if one.type == "calendar_date":
             return lambda value: self._day(one.name, value)
         if one.type == "date":
-            return lambda value: (_text(value).removesuffix("Z"),)
-        if one.type in ("point", "") or one.type not in _PARTS:
-            return lambda value: (_text(value),)
+            return lambda value: (csv_lines.text(value).removesuffix("Z"),)
+        if one.type not in _PARTS:
+            return lambda value: (csv_lines.text(value),)
         return lambda value: self._parts(one, value)
 
     def _day(self, name: str, value: Any) -> Texts:
-        text = _text(value)
+        text = csv_lines.text(value)
         if not text.endswith(MIDNIGHT):
             self.timed.add(name)
         return (text,)
@@ -108,7 +110,7 @@ class Layout:
     def _parts(self, one: Field, value: Any) -> Texts:
         parts = _PARTS[one.type]
         if not isinstance(value, dict):
-            return (_text(value), *(None,) * len(parts))
+            return (csv_lines.text(value), *(None,) * len(parts))
         if one.type == "location":
             texts, known = _location(value)
         else:
@@ -158,34 +160,5 @@ def _address(written: str | None) -> Texts:
     return written, None, None, None
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict) and value.get("type") == "Point":
-        return _point(value)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def _optional(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _point(value: Mapping[str, Any]) -> str:
-    """WKT for a point with two coordinates, or a third that is 0; any other geometry stays GeoJSON."""
-    place = value.get("coordinates")
-    if isinstance(place, list) and len(place) == 3 and place[2] in (0, 0.0):
-        place = place[:2]
-    if isinstance(place, list) and len(place) == 2 and all(type(one) in (int, float) for one in place):
-        return f"POINT ({_degrees(place[0])} {_degrees(place[1])})"
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _degrees(number: float) -> str:
-    """A coordinate without an exponent."""
-    text = repr(number)
-    return f"{number:.12f}".rstrip("0").rstrip(".") if "e" in text else text
-
-
-def _line(texts: Iterable[str | None]) -> str:
-    quoted = ("" if text is None else '"' + text.replace('"', '""') + '"' for text in texts)
-    return ",".join(quoted) + "\n"
+    return None if value is None else csv_lines.text(value)

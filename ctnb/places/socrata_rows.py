@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import csv
 import email.utils
-import ipaddress
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from ctnb import clock, digests
-from ctnb.clients.getting import Answer, Getter, TooLarge, not_json
+from ctnb.clients.getting import Answer, Getter, TooLarge, check_way, is_private_way, not_json
 from ctnb.clients.socrata import error_code
 from ctnb.contracts.places import SocrataRows
 from ctnb.errors import ContractInvalid, NothingNew, SourceFailed, SourceInvalid, UsageError
@@ -188,8 +186,8 @@ def _entered(place: SocrataRows, request: Request, asked: Asked) -> tuple[_Porta
         account = request.text(place.user), request.secret(place.password)
     token = request.secret(place.app_token) if place.app_token else None
     if account or token:
-        _check_way(asked.origin)
-    if place.user is not None or not _is_private_way(asked.origin):
+        check_way(asked.origin)
+    if place.user is not None or not is_private_way(asked.origin):
         portal = _portal(place, request, asked, account, token)
         return portal, portal.view()
     portal = _portal(place, request, asked, None, token or customs.socrata_token())
@@ -213,25 +211,6 @@ def _portal(
         ca_file=request.project / place.ca_file if place.ca_file else None,
     )  # fmt: skip
     return _Portal(getter, asked)
-
-
-def _is_private_way(origin: str) -> bool:
-    """Whether what is sent to `origin` can be read by nobody on the way."""
-    place = urlsplit(origin)
-    if place.scheme == "https" or place.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(place.hostname or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _check_way(origin: str) -> None:
-    if not _is_private_way(origin):
-        raise UsageError(
-            "The portal's address begins with http://, and an account would be sent there in the clear.",
-            hint="Write https:// in dataset.yml.",
-        )
 
 
 def _view(answer: Answer, asked: Asked) -> _View:
