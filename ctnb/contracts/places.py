@@ -187,7 +187,7 @@ class Query(documents.Form):
     connection: Text = Field(description="A connection of ctnb.yml.")
     query: Text = Field(description="A file with one SELECT, relative to the dataset's folder.")
     parameters: dict[str, Scalar] = Field(
-        default_factory=dict, description="Values bound to the query's :name; never put into its text."
+        default_factory=dict, description="Values of the query's :name; always data, never a part of its SQL."
     )
     high_water: str | None = Field(
         None,
@@ -196,6 +196,16 @@ class Query(documents.Form):
     )
     start: str | int | None = Field(None, description="What :high_water is before the first release.")
     timeout_s: float = Field(3600.0, description="Seconds that the query may take.", gt=0)
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> Self:
+        if (self.high_water is None) != (self.start is None):
+            raise ValueError(
+                "high_water: and start: go together: before the first release it is what start: says"
+            )
+        if "high_water" in self.parameters:
+            raise ValueError("parameters: high_water is given by high_water: and start:")
+        return self
 
 
 class SocrataRows(documents.Form):
