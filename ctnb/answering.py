@@ -20,7 +20,15 @@ from ctnb import (
     stepfiles,
     tables,
 )
-from ctnb.errors import ContractInvalid, CtnbError, DataInvalid, RecordBroken, ReviewNotCleared, StepFailed
+from ctnb.errors import (
+    ContractInvalid,
+    CtnbError,
+    DataInvalid,
+    GuardTripped,
+    RecordBroken,
+    ReviewNotCleared,
+    StepFailed,
+)
 from ctnb.places import fetching
 from ctnb.places.fetching import Gathered
 from ctnb.places.folders import Outcome
@@ -129,7 +137,7 @@ def settle(at: Supervisor) -> None:
     Raises SourceFailed when one could not be moved, SourceInvalid.
     """
     steps, error = at.record.steps, at.failure
-    wrong = isinstance(error, DataInvalid) and not isinstance(error, ContractInvalid)
+    wrong = isinstance(error, DataInvalid) and not isinstance(error, (ContractInvalid, GuardTripped))
     outcome: Outcome = "released" if at.record.release else "failed"
     if at.record.release:
         position = at.record.release.position

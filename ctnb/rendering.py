@@ -52,7 +52,8 @@ def report_facts(project: Project, record: RunRecord) -> page.ReportFacts:
         started=clock.parse(record.started), ended=clock.parse(record.ended) if record.ended else None,
         next_action=action, next_by="a reviewer" if record.status == "waiting" else "", next_command=command,
         source=_source(record), steps=_steps(place, record),
-        account=_account(record), rejects=_rejects(record), reviewed=review is not None,
+        account=_account(record), rejects=_rejects(record), guards=_guards(record), overrides=_overrides(record),
+        reviewed=review is not None,
         findings=_findings(review), rules=_rules(review), columns=_columns(table),
         decisions=_decisions(project, record, review), release=_release(project, record),
         changes=_changes(project, record, table), digests=_digests(record),
@@ -146,6 +147,17 @@ def _counts(counts: dict[str, int]) -> tuple[page.Count, ...]:
 def _rejects(record: RunRecord) -> tuple[page.RejectFacts, ...]:
     rejects = record.read.rejects if record.read else ()
     return tuple(page.RejectFacts(one.rule, one.column, one.rows) for one in rejects)
+
+
+def _guards(record: RunRecord) -> tuple[page.GuardFacts, ...]:
+    return tuple(page.GuardFacts(one.guard, one.outcome, one.what) for one in record.guards)
+
+
+def _overrides(record: RunRecord) -> tuple[page.OverrideFacts, ...]:
+    return tuple(
+        page.OverrideFacts(one.guard, _person(one.by), clock.parse(one.at), one.reason)
+        for one in record.overrides
+    )
 
 
 def _findings(review: Review | None) -> tuple[page.FindingFacts, ...]:

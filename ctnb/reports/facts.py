@@ -107,6 +107,25 @@ class RejectFacts:
 
 
 @dataclass(frozen=True)
+class GuardFacts:
+    """What one guard said of the run's data."""
+
+    guard: str
+    outcome: Literal["held", "tripped", "overridden", "not applicable"]
+    text: str
+
+
+@dataclass(frozen=True)
+class OverrideFacts:
+    """Somebody's word that a guard does not count for this run."""
+
+    guard: str
+    by: Person
+    when: dt.datetime
+    reason: str
+
+
+@dataclass(frozen=True)
 class FindingFacts:
     """What one privacy rule found."""
 
@@ -243,6 +262,8 @@ class ReportFacts:
     steps: tuple[StepFacts, ...] = ()
     account: RowAccount | None = None
     rejects: tuple[RejectFacts, ...] = ()
+    guards: tuple[GuardFacts, ...] = ()
+    overrides: tuple[OverrideFacts, ...] = ()
     reviewed: bool = False
     """Whether the review ended; without it, no finding means nothing."""
     findings: tuple[FindingFacts, ...] = ()

@@ -18,6 +18,7 @@ from ctnb.reports.facts import (
     StepFacts,
 )
 from ctnb.reports.findings import findings
+from ctnb.reports.guards import guards
 from ctnb.reports.markup import Html, badge, h, joined, number
 from ctnb.reports.tables import (
     Heading,
@@ -174,6 +175,7 @@ ALL: tuple[tuple[str, str, Callable[[ReportFacts], Html | None]], ...] = (
     ("findings", "Privacy review", findings),
     ("columns", "Columns", columns),
     ("rows", "Where the rows went", rows),
+    ("guards", "Guards on the data", guards),
     ("decisions", "Decisions", decisions),
     ("release", "Release", release),
     ("steps", "Source and steps", steps),
