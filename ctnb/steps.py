@@ -253,8 +253,10 @@ def _gather(at: Desk, ds: Dataset, told: str) -> Gathered:
     if at.step:
         return fetching.gathered_from_json(asks.ask(at.step, "fetch", source=told))
     from ctnb import gathering
+    from ctnb.bars import Bar
 
-    return gathering.gather(at.project, ds, at.folder(ds.slug), told=told)
+    with Bar() as bar:
+        return gathering.gather(at.project, ds, at.folder(ds.slug), told=told, progress=bar.show)
 
 
 def _reading_facts(reading: Reading) -> dict[str, Any]:

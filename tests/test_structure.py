@@ -23,7 +23,7 @@ clients declarations digests documents embedded kernels locks reports snapshots 
 secrets
 contracts
 datasets demo ledger places settings stepfiles
-asks constraints doctor gathering jupyter tables withheld
+asks bars constraints doctor gathering jupyter tables withheld
 portals privacy reads redaction transforms
 displays projects proposals records reviewing
 comparing indexes leases releases schemas templates

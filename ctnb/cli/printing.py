@@ -11,6 +11,9 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
+from ctnb.bars import Bar
+from ctnb.contracts.transforms import UNTOUCHED
+from ctnb.places.fetched import Progress
 from ctnb.reads import account_sentence
 from ctnb.records import RunRecord
 from ctnb.settings import Project
@@ -25,13 +28,18 @@ MARKS = {
 
 
 class Steps:
-    """Prints a line per step as a run goes; on a terminal the running step shows itself."""
+    """Prints a line per step as a run goes; on a terminal the running step, and what it fetches, shows itself."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
+        self._bar = Bar()
 
     def __call__(self, kind: str, facts: Mapping[str, Any]) -> None:
         """Take note of what happened in a run."""
+        if kind == "fetching":
+            self._bar.show(Progress(**facts))
+            return
+        self._bar.close()
         name = str(facts.get("step", "")).replace("_", " ")
         if kind == "step started" and self._live:
             click.echo(f"  {name:<15} ...\r", nl=False)
