@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,9 @@ from ctnb.contracts.columns import Column
 from ctnb.contracts.drift import Drift
 from ctnb.contracts.guards import Guards
 from ctnb.contracts.publication import Metadata, Portal
+from ctnb.contracts.references import Reference
 from ctnb.contracts.rejects import Rejects
+from ctnb.contracts.row_rules import RowRule, check_rules
 from ctnb.contracts.sources import Source
 from ctnb.contracts.transforms import Transform, Unit
 from ctnb.digests import of_bytes
@@ -45,6 +47,17 @@ class Contract(documents.Form):
     guards: Guards = Guards()
     drift: Drift = Drift()
     columns: tuple[Column, ...] = Field(min_length=1, description="The columns that are read.")
+    row_rules: tuple[RowRule, ...] = Field(
+        (), description="Conditions that every row which is read must meet; a row that does not is a reject."
+    )
+    unique: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = Field(
+        (),
+        description="Groups of columns whose values together stand once among the rows that are read, e.g. "
+        "[[town, year]]; a row with an empty cell in them is not compared.",
+    )
+    references: dict[str, Reference] = Field(
+        default_factory=dict, description="Reference tables that constraints name."
+    )
     transform: Transform = Transform()
     key: tuple[str, ...] = Field(
         (), description="The column that identifies a row on the portal: its row identifier.", max_length=1
@@ -72,6 +85,26 @@ class Contract(documents.Form):
             raise ValueError(f"portal mode {self.portal.mode} needs a key: the column that identifies a row")
         return self
 
+    @model_validator(mode="after")
+    def _rules_agree(self) -> Self:
+        read = {column.name: column for column in self.columns}
+        check_rules(self.row_rules, self.columns)
+        for name in (*(name for group in self.unique for name in group), *self.rejects.null_columns):
+            if name not in read:
+                raise ValueError(f"'{name}' is not one of the columns that are read")
+        for name in self.rejects.null_columns:
+            if read[name].constraints.required or name in self.key:
+                raise ValueError(
+                    f"null_columns: '{name}' is required or the key: its cells cannot become empty"
+                )
+        for column in self.columns:
+            told = column.constraints.reference
+            if isinstance(told, str) and told not in self.references:
+                raise ValueError(f"the reference '{told}' of {column.name} is not one of references:")
+        if any(column.constraints.reference for column in self.transform.columns or ()):
+            raise ValueError("transform.columns: a reference is for columns that are read")
+        return self
+
     @property
     def deletes(self) -> bool:
         """Whether the source is a file of identifiers to delete: one column, the key, and no transform."""
@@ -83,6 +116,16 @@ class Contract(documents.Form):
         if not self.deletes:
             return self.columns
         return tuple(column for column in self.published_columns if column.name in self.key)
+
+    @property
+    def reference_tables(self) -> tuple[Reference, ...]:
+        """The reference tables that columns which are read name, each once."""
+        return tuple(dict.fromkeys(filter(None, map(self.reference_of, self.read_columns))))
+
+    def reference_of(self, column: Column) -> Reference | None:
+        """The reference table of `column`."""
+        told = column.constraints.reference
+        return self.references[told] if isinstance(told, str) else told
 
     @property
     def published_columns(self) -> tuple[Column, ...]:

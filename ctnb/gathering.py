@@ -36,7 +36,13 @@ def gather(
         _request(project, dataset, work), position=position or {}, again=again, moves=moves,
         progress=throttled(progress) if progress else lambda seen: None,
     )  # fmt: skip
-    return fetching.gather(dataset.contract.source, request, told=told or None)
+    contract = dataset.contract
+    return fetching.gather(
+        contract.source,
+        request,
+        told=told or None,
+        references=[one.source for one in contract.reference_tables],
+    )
 
 
 def settle(

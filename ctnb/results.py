@@ -99,8 +99,9 @@ def _source_facts(at: Supervisor) -> dict[str, Any]:
         if plain[-1] != snapshot.digest:
             raise StepFailed("A snapshot changed while it was read.", hint="Read it with ctnb.read(ds) only.")
     whole = plain[0] if len(plain) == 1 else digests.of_bytes("\n".join(plain).encode())
+    rows_from = [one for part in gathered.parts for one in part.snapshots]
     return {
-        "source": files[0].name if len(files) == 1 else f"{len(files)} files", "told": gathered.told,
+        "source": files[0].name if len(rows_from) == 1 else f"{len(rows_from)} files", "told": gathered.told,
         "bytes": sum(one.bytes for one in files), "digest": digests.keyed(whole, key), "files": tuple(files),
         "modified": gathered.modified, "notes": gathered.notes,
     }  # fmt: skip
@@ -119,6 +120,12 @@ def _transform_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> T
         raise AccountOpen(
             f"Rows do not add up: {kept:,} came in, {facts.rows_in:,} were taken; "
             f"{facts.rows_out:,} were to go out, {table.rows:,} did.",
+            hint="Look at the transform notebook.",
+        )
+    if facts.accounted and not facts.closes:
+        raise AccountOpen(
+            f"Rows do not add up: {facts.rows_in:,} came in, {sum(facts.added.values()):,} were added and "
+            f"{sum(facts.removed.values()):,} removed by rules; {facts.rows_out:,} went out.",
             hint="Look at the transform notebook.",
         )
     if not facts.accounted and not reason:

@@ -18,5 +18,8 @@ def read(dataset: Dataset, work: Path, roots: Sequence[Path] = (), *, source: st
         work=work, folder=dataset.folder, project=dataset.folder.parent.parent, roots=tuple(roots),
         secret=secrets.value,
     )  # fmt: skip
-    gathered = fetching.gather(dataset.contract.source, request, told=source)
+    contract = dataset.contract
+    gathered = fetching.gather(
+        contract.source, request, told=source, references=[one.source for one in contract.reference_tables]
+    )
     return reads.read(dataset, gathered, work)

@@ -228,7 +228,7 @@ def test_the_rejects_file_holds_the_originals_and_only_its_owner_reads_it(tmp_pa
     assert (2, "n", "type integer") == (line["row"], line["column"], line["rule"])
     assert {"_row": 2, "c1": CANARY, "c2": "two"} == json.loads(line["original"])
     assert 0o600 == found.rejects_path.stat().st_mode & 0o777
-    assert b"1" == pq.read_metadata(found.rejects_path).metadata[b"format"]
+    assert b"2" == pq.read_metadata(found.rejects_path).metadata[b"format"]
 
 
 CONSTRAINTS = [

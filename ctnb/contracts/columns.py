@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ctnb import documents
+from ctnb.contracts.references import Reference
 from ctnb.values import TYPES, Kind, strptime_format
 
 FIELD = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -33,6 +34,11 @@ class Constraints(documents.Form):
         None, description="A regular expression (RE2) that the whole text must match."
     )
     max_length: int | None = Field(None, description="The most characters of a text.", gt=0)
+    reference: Reference | str | None = Field(
+        None,
+        description="A file whose column holds the allowed values, e.g. {path: towns.csv, column: Town}; or the "
+        "name of one under references:.",
+    )
 
     @field_validator("pattern")
     @classmethod

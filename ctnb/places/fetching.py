@@ -8,7 +8,7 @@ in a draft the notebook's own process does.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ MODULES = {
 }
 """For each kind of place the module whose `fetch(place, request)` fetches it; imported when asked for."""
 
+GROUPS = ("parts", "lookups", "references")
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -43,20 +45,26 @@ class Gathered:
     """What each part of the source gave, in the contract's order; of a union there are several."""
     lookups: tuple[Fetched, ...] = ()
     """What each join's source gave, in the contract's order."""
+    references: tuple[Fetched, ...] = ()
+    """What was fetched for each reference table of the contract, in its order."""
     told: bool = False
     """Whether somebody named a file in place of the contract's source."""
     position: Mapping[str, Any] = field(default_factory=dict)
     """Where to go on the next time, by part; it counts once the run's release is made."""
 
     @property
+    def _all(self) -> tuple[Fetched, ...]:
+        return (*self.parts, *self.lookups, *self.references)
+
+    @property
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Every file that was fetched."""
-        return tuple(one for fetched in (*self.parts, *self.lookups) for one in fetched.snapshots)
+        return tuple(one for fetched in self._all for one in fetched.snapshots)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know."""
-        return tuple(note for fetched in (*self.parts, *self.lookups) for note in fetched.notes)
+        return tuple(note for fetched in self._all for note in fetched.notes)
 
     @property
     def modified(self) -> str | None:
@@ -66,7 +74,7 @@ class Gathered:
     def to_json(self) -> dict[str, Any]:
         """It as JSON's types."""
         made = asdict(self)
-        for group in ("parts", "lookups"):
+        for group in GROUPS:
             for fetched in made[group]:
                 for snapshot in fetched["snapshots"]:
                     snapshot["path"] = str(snapshot["path"])
@@ -75,13 +83,15 @@ class Gathered:
 
 def gathered_from_json(said: Mapping[str, Any]) -> Gathered:
     """What `Gathered.to_json` made. Raises ValueError, KeyError or TypeError for anything else."""
-    groups = {name: tuple(_fetched(one) for one in said[name]) for name in ("parts", "lookups")}
-    return Gathered(groups["parts"], groups["lookups"], bool(said["told"]), dict(said["position"]))
+    groups = {name: tuple(_fetched(one) for one in said[name]) for name in GROUPS}
+    return Gathered(**groups, told=bool(said["told"]), position=dict(said["position"]))
 
 
-def gather(source: Source, request: Request, *, told: str | None = None) -> Gathered:
+def gather(
+    source: Source, request: Request, *, told: str | None = None, references: Sequence[Source] = ()
+) -> Gathered:
     """
-    Fetch every part and every lookup of `source`; or the file `told` in place of the parts.
+    Fetch every part and every lookup of `source`, and `references`; or the file `told` in place of the parts.
 
     Raises NothingNew when no part has anything that the last release had not, SourceInvalid when what is there
     is wrong, SourceFailed when it could not be had now, UsageError for a secret that is not set.
@@ -95,7 +105,21 @@ def gather(source: Source, request: Request, *, told: str | None = None) -> Gath
         for number, join in enumerate(source.joins, 1)
     ]
     position = {str(number): dict(part.position) for number, part in enumerate(parts, 1) if part.position}
-    return Gathered(tuple(parts), tuple(lookups), bool(told), {} if told else position)
+    return Gathered(
+        tuple(parts),
+        tuple(lookups),
+        fetch_references(references, request),
+        bool(told),
+        {} if told else position,
+    )
+
+
+def fetch_references(references: Sequence[Source], request: Request) -> tuple[Fetched, ...]:
+    """Fetch the files of reference tables. Raises SourceInvalid."""
+    return tuple(
+        fetch(one, replace(request, again=True, position={}, prefix=f"reference-{number}"))
+        for number, one in enumerate(references, 1)
+    )
 
 
 def fetch(source: Source, request: Request) -> Fetched:

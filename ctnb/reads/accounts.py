@@ -15,11 +15,49 @@ class RejectCount:
     """How many rows one rule set aside because of one column."""
 
     column: str
-    """The contract's name of the column; empty where the whole record does not fit."""
+    """The contract's name of the column, or of several; empty where the rule is about the whole record."""
     rule: str
     """The rule, e.g. type date, required."""
     rows: int
     """How many rows."""
+
+
+@dataclass(frozen=True)
+class NulledCount:
+    """How many cells of one column became empty because of one rule, in rows that go on."""
+
+    column: str
+    """The contract's name of the column."""
+    rule: str
+    """The rule, e.g. type date."""
+    cells: int
+    """How many cells."""
+
+
+@dataclass(frozen=True)
+class ShapeCount:
+    """How many cells of one column that break one rule have one masked shape."""
+
+    column: str
+    """The contract's name of the column."""
+    rule: str
+    """The rule."""
+    shape: str
+    """Digits as 9, letters as a and A; see `ctnb.values.shape`."""
+    cells: int
+    """How many cells: five or more."""
+
+
+@dataclass(frozen=True)
+class JoinCount:
+    """How many rows found their key in one lookup."""
+
+    name: str
+    """What the contract calls the lookup."""
+    matched: int
+    """Rows with a match."""
+    unmatched: int
+    """Rows without."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +72,8 @@ class ColumnCount:
     """Empty cells."""
     failed: int
     """Cells that could not be typed or break a constraint."""
+    nulled: int = 0
+    """Those of the failed cells that became empty while their row goes on."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +84,7 @@ class Reading:
     gathered: Gathered
     """The files it was read from."""
     encoding: str
-    """How the source's text was encoded."""
+    """How the source's text was encoded; of several files each way once."""
     rows_read: int
     """Records in the source, the header not counted."""
     rows_rejected: int
@@ -57,6 +97,14 @@ class Reading:
     """What became of each column's cells."""
     rejects_path: Path | None
     """The private file with the originals; None when there are none."""
+    nulled: tuple[NulledCount, ...] = ()
+    """Cells that became empty under the contract's policy, by column and rule; a cell may stand in several."""
+    joins: tuple[JoinCount, ...] = ()
+    """What became of each lookup."""
+    shapes: tuple[ShapeCount, ...] = ()
+    """What the commonest cells that failed look like, masked."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the source."""
 
 
 def account_sentence(kept: int, rejected: int, left_out: Mapping[str, int]) -> str:

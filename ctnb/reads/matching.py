@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ctnb.contracts.columns import Column
 from ctnb.errors import SourceInvalid
 from ctnb.values import shape
+
+WRITTEN_BESIDE = ("ctnb_file", "ctnb_row", "ctnb_rules")
+"""Headers that `ctnb runs rejects --csv` writes beside the originals; whoever reads that file passes over them."""
 
 
 def match(header: Sequence[str], columns: Sequence[Column], ignore: Sequence[str]) -> dict[str, int]:
@@ -31,7 +35,7 @@ def match(header: Sequence[str], columns: Sequence[Column], ignore: Sequence[str
         else:
             problems.append(f"{column.name} is missing")
     left = set(range(len(seen))) - set(places.values())
-    ignored = {name.strip() for name in ignore}
+    ignored = {name.strip() for name in (*ignore, *WRITTEN_BESIDE)}
     unknown = sorted(place for place in left if seen[place] not in ignored)
     problems += [
         f"column {place + 1} is not in the contract (shape {shape(seen[place])!r})" for place in unknown
@@ -43,3 +47,27 @@ def match(header: Sequence[str], columns: Sequence[Column], ignore: Sequence[str
             hint="Correct columns: in dataset.yml, or list headers to leave out under source: ignore:.",
         )
     return places
+
+
+def place_of(header: Sequence[str], wanted: str) -> int:
+    """Where the contract's header `wanted` stands in `header`, from 0. Raises SourceInvalid."""
+    at = [place for place, cell in enumerate(header) if cell.strip() == wanted.strip()]
+    if len(at) != 1:
+        raise SourceInvalid(
+            f"The header '{wanted}' of dataset.yml stands {len(at)} times among its {len(header)} headers.",
+            hint="Correct it in dataset.yml, or where the file is written.",
+        )
+    return at[0]
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Say of an error over a file which one it is: `what`, unless that is empty."""
+    try:
+        yield
+        return
+    except SourceInvalid as error:
+        if not what:
+            raise
+        told = error
+    raise SourceInvalid(f"{what}: {told.what}", hint=told.hint)
