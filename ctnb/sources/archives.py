@@ -14,10 +14,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar, cast
 
 from ctnb.errors import SourceInvalid
+from ctnb.sources import shapefiles
 from ctnb.sources.opened import Asked
 
 SIZE_LIMIT_BYTES = 20 << 30
@@ -63,13 +65,49 @@ def unpacked(path: Path, name: str, asked: Asked) -> tuple[Path, str]:
 def _from_zip(path: Path, wanted: str | None) -> tuple[Path, str]:
     archive = _guarded(lambda: zipfile.ZipFile(path))
     with archive:
+        if shape := _shape(archive, wanted):
+            return _shapefile(path, archive, shape), shape.filename
         info = _member(archive, wanted)
-        if info.flag_bits & ENCRYPTED:
-            raise SourceInvalid(
-                "The source's zip archive is encrypted.",
-                hint="Unpack it with its password and let dataset.yml name the file.",
-            )
+        _check_open(info)
         return _written(path, info.filename, lambda: archive.open(info)), info.filename
+
+
+def _check_open(info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & ENCRYPTED:
+        raise SourceInvalid(
+            "The source's zip archive is encrypted.",
+            hint="Unpack it with its password and let dataset.yml name the file.",
+        )
+
+
+def _shape(archive: zipfile.ZipFile, wanted: str | None) -> zipfile.ZipInfo | None:
+    """The .shp of the archive that is meant: `wanted`, or the only one; None where there is none."""
+    found = [info for info in archive.infolist() if _is_shape(info) and wanted in (None, info.filename)]
+    if len(found) > 1:
+        raise SourceInvalid(
+            f"The source's zip archive holds {len(found):,} shapefiles, and nothing says which is meant.",
+            hint="Name the .shp: source: member: in dataset.yml.",
+        )
+    return found[0] if found else None
+
+
+def _is_shape(info: zipfile.ZipInfo) -> bool:
+    return not _is_clutter(info) and PurePosixPath(info.filename).suffix.lower() == ".shp"
+
+
+def _shapefile(path: Path, archive: zipfile.ZipFile, shape: zipfile.ZipInfo) -> Path:
+    """Unpack the parts of the shapefile whose .shp `shape` is, under names of our own."""
+    wanted = PurePosixPath(shape.filename)
+    target = path.with_name(f"{path.stem}-shapefile.shp")
+    for part in shapefiles.PARTS:
+        target.with_suffix(part).unlink(missing_ok=True)
+    for info in archive.infolist():
+        place = PurePosixPath(info.filename)
+        is_part = place.suffix.lower() in shapefiles.PARTS and not _is_clutter(info)
+        if is_part and (place.parent, place.stem) == (wanted.parent, wanted.stem):
+            _check_open(info)
+            _copy(path, target.with_suffix(place.suffix.lower()), partial(archive.open, info))
+    return target
 
 
 def _member(archive: zipfile.ZipFile, wanted: str | None) -> zipfile.ZipInfo:
@@ -106,20 +144,26 @@ def _written(archive: Path, name: str, start: Start) -> Path:
     """Unpack what `start` opens beside `archive`; only the suffix of `name` is kept."""
     suffix = PurePosixPath(name).suffix.lower()
     target = archive.with_name(f"{archive.name}.member{suffix if suffix[1:].isalnum() else ''}")
+    if not _copy(archive, target, start):
+        raise SourceInvalid(
+            "The file inside the source's archive is empty.", hint="Check the export that wrote it."
+        )
+    return target
+
+
+def _copy(archive: Path, target: Path, start: Start) -> int:
+    """Unpack what `start` opens to `target`; returns how many bytes there are, and leaves no empty file."""
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as writer:
             size = _copied(start, writer, archive.stat().st_size)
-        if not size:
-            raise SourceInvalid(
-                "The file inside the source's archive is empty.", hint="Check the export that wrote it."
-            )
-        part.replace(target)
+        if size:
+            part.replace(target)
+        return size
     finally:
         part.unlink(missing_ok=True)
-    return target
 
 
 def _copied(start: Start, writer: IO[bytes], packed_bytes: int) -> int:

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ctnb.errors import SourceInvalid
-from ctnb.sources import archives, delimited, fixed_width, objects, parquets, statistics_files, workbooks
+from ctnb.sources import (
+    archives,
+    delimited,
+    fixed_width,
+    geographic_files,
+    kml,
+    objects,
+    parquets,
+    statistics_files,
+    workbooks,
+)
 from ctnb.sources.opened import Asked, Opened
 
 Opener = Callable[[Path, Asked], Opened]
@@ -24,6 +34,9 @@ FORMATS: dict[str, Opener] = {
     "parquet": parquets.opened_parquet,
     "fixed": fixed_width.opened_fixed,
     **{kind: statistics_files.opener(kind) for kind in statistics_files.READERS},
+    "shp": geographic_files.opened_shapefile,
+    "gpkg": geographic_files.opened_geopackage,
+    "kml": kml.opened_kml,
 }
 
 SUFFIXES: dict[str, str] = {
@@ -47,6 +60,9 @@ SUFFIXES: dict[str, str] = {
     ".zsav": "sav",
     ".por": "por",
     ".dta": "dta",
+    ".shp": "shp",
+    ".gpkg": "gpkg",
+    ".kml": "kml",
 }
 
 

@@ -93,7 +93,8 @@ def _batches(path: Path) -> Iterator[pa.Table]:
     with file:
         fields = enumerate(file.schema_arrow)
         renderers = _guarded(
-            lambda: [_renderer(file, place, field.type) for place, field in fields], "a column"
+            lambda: [renderer(field.type, partial(_is_utf8, file, place)) for place, field in fields],
+            "a column",
         )
         batches, row = file.iter_batches(BATCH_ROWS), 1
         while True:
@@ -118,28 +119,29 @@ def _rendered(batches: Iterator[pa.RecordBatch], renderers: list[Renderer], star
         return None
     batch.validate(full=True)
     rows = pa.array(range(start, start + batch.num_rows), pa.int64())
-    columns = [_nulled(render(batch.column(place))) for place, render in enumerate(renderers)]
+    columns = [nulled(render(batch.column(place))) for place, render in enumerate(renderers)]
     return pa.table([rows, *columns], ["_row", *column_names(len(columns))])
 
 
-def _nulled(texts: pa.Array) -> pa.Array:
+def nulled(texts: pa.Array) -> pa.Array:
+    """`texts` with null in place of empty text."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.equal(texts, ""), None, texts)
 
 
-def _renderer(file: pq.ParquetFile, place: int, kind: pa.DataType) -> Renderer:
-    """What turns a column of this type into text."""
+def renderer(kind: pa.DataType, is_text: Callable[[], bool]) -> Renderer:
+    """What turns a column of this type into text; `is_text` tells whether bytes in it are."""
     import pyarrow as pa
 
     types = pa.types
     if types.is_dictionary(kind):
-        inner = _renderer(file, place, kind.value_type)
+        inner = renderer(kind.value_type, is_text)
         return lambda cells: inner(cells.cast(kind.value_type))
     if types.is_timestamp(kind):
         return _timestamps
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return _cast if _is_utf8(file, place) else _listed
+        return _cast if is_text() else _listed
     if types.is_decimal(kind):
         return _decimals
     plain = (

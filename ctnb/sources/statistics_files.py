@@ -171,7 +171,7 @@ def _label_notes(labels: Mapping[str, Mapping[Any, str]], *, taken: bool) -> Ite
         return
     many = f"{len(labels):,} column{'s' if len(labels) > 1 else ''}"
     if not taken:
-        yield f"The file has labels for the values of {many}; the codes were read. source: labels: true takes the labels."
+        yield f"Values of {many} have labels; the codes were read. source: labels: true takes the labels."
         return
     yield f"Values of {many} were read as their labels, where they have one."
     merged = sum(len(set(one.values())) < len(one) for one in labels.values())

@@ -63,6 +63,17 @@ def start_of(path: Path, size: int = _START_BYTES) -> str:
     return start.decode(codec, errors="replace").removeprefix("\ufeff")
 
 
+def guess(path: Path, *, skip_bytes: int = 0) -> str:
+    """utf-8 where all of `path` behind its first `skip_bytes` is, else cp1252; zero bytes do not count."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as stream:
+        stream.seek(skip_bytes)
+        while chunk := stream.read(CHUNK_BYTES):
+            if not _decodes(decoder, chunk):
+                return "cp1252"
+    return "utf-8" if _decodes(decoder, b"", final=True) else "cp1252"
+
+
 def _codec(path: Path, wanted: str) -> str:
     """The name of Python's codec for `path`."""
     with path.open("rb") as stream:
