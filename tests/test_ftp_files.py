@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import shutil
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,8 +124,13 @@ def test_a_file_comes_whole_over_tls_with_its_progress(files: Files) -> None:
     assert "2020-01-01T00:00:00.000000Z" == fetched.modified
     assert Progress("deaths.csv", len(LONG), len(LONG)) == files.seen[-1]
     assert ["AUTH TLS", "PBSZ 0", "PROT P"] == files.behaviour.commands[:3]
-    held = [{"name": "deaths.csv", "size": len(LONG), "modified": "2020-01-01T00:00:00.000000Z"}]
-    assert {"files": held, "earlier": []} == fetched.position
+    held = {
+        "name": "deaths.csv",
+        "size": len(LONG),
+        "modified": "2020-01-01T00:00:00.000000Z",
+        "version": None,
+    }
+    assert {"at": "localhost/out", "files": [held], "earlier": []} == fetched.position
 
 
 def test_a_table_is_read_from_the_server(files: Files, tmp_path: Path) -> None:
@@ -182,14 +191,14 @@ def test_a_password_with_a_line_break_is_refused_before_it_is_sent(
 
 def test_a_certificate_of_an_unknown_authority_is_not_trusted(files: Files) -> None:
     """The password is not sent."""
-    error = files.failed(UsageError, "deaths.csv", ca_file=None)
+    error = files.failed(SourceFailed, "deaths.csv", ca_file=None)
     assert_text("ftp-certificate", error)
     assert ["AUTH TLS"] == files.behaviour.commands
 
 
 def test_a_certificate_of_another_host_is_not_trusted(files: Files) -> None:
     """The name in the certificate is compared with host."""
-    error = files.failed(UsageError, "deaths.csv", host="127.0.0.1")
+    error = files.failed(SourceFailed, "deaths.csv", host="127.0.0.1")
     assert "127.0.0.1" in str(error) and "not valid for" in str(error)
 
 
@@ -348,3 +357,57 @@ def test_names_that_no_time_tells_apart_are_asked_about(files: Files) -> None:
     drop(files)
     assert_text("listing-no-times", files.failed(SourceInvalid, "out/deaths-*.csv"))
     assert 3 == len(files.fetch("out/deaths-*.csv", take="all").snapshots)
+
+
+def test_what_another_folder_held_says_nothing_of_this_one(files: Files) -> None:
+    """A file of the same name, size and time elsewhere is another file."""
+    files.put("old/deaths.csv", b"a\n1\n")
+    files.put("new/deaths.csv", b"a\n2\n")
+    position = files.fetch("old/deaths.csv").position
+    assert b"a\n2\n" == files.fetch("new/deaths.csv", position=position).snapshots[0].path.read_bytes()
+
+
+def test_a_server_that_insists_on_one_tls_session_is_content(tmp_path: Path) -> None:
+    """vsftpd wants data to go on with the TLS session of the commands, and has no MLSD."""
+    import trustme
+
+    program = shutil.which("vsftpd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("vsftpd is not installed")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
+        str(tmp_path / "server.pem")
+    )
+    for name in ("ftp", "empty", "work"):
+        (tmp_path / name).mkdir(mode=0o555 if name == "ftp" else 0o755)
+    (tmp_path / "ftp" / "deaths.csv").write_bytes(LONG)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "vsftpd.conf").write_text(
+        f"listen=YES\nlisten_port={port}\nlisten_address=127.0.0.1\nbackground=NO\nrun_as_launching_user=YES\n"
+        f"anonymous_enable=YES\nno_anon_password=YES\nanon_root={tmp_path}/ftp\nsecure_chroot_dir={tmp_path}/empty\n"
+        "ftp_username=daemon\nssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=YES\n"
+        f"force_anon_logins_ssl=YES\nrsa_cert_file={tmp_path}/server.pem\nseccomp_sandbox=NO\n"
+    )
+    place = Ftp(host="localhost", port=port, path="*.csv", ca_file="authority.pem")
+    request = Request(work=tmp_path / "work", folder=tmp_path, project=tmp_path, roots=())
+    with subprocess.Popen([program, str(tmp_path / "vsftpd.conf")]) as server:
+        try:
+            wait_for(port)
+            fetched = ftp_files.fetch(place, request)
+        finally:
+            server.terminate()
+    assert [LONG] == [one.path.read_bytes() for one in fetched.snapshots]
+
+
+def wait_for(port: int) -> None:
+    """Return once something listens."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the server did not begin to listen")

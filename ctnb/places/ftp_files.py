@@ -42,8 +42,8 @@ def fetch(place: Ftp, request: Request, *, sleep: Callable[[float], None] = time
     """
     The file, or the files, that `place` names, each in a snapshot.
 
-    Raises UsageError when user and password are refused, the certificate is not trusted or the server has no TLS;
-    and what `listings.fetch` does.
+    Raises UsageError when user and password are refused or the server has no TLS, SourceFailed when it cannot be
+    reached or trusted; and what `listings.fetch` does.
     """
     session = FtpSession(place, request)
     try:
@@ -171,9 +171,10 @@ class FtpSession:
 
     def _trouble(self, error: BaseException, path: str) -> CtnbError:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return UsageError(
-                f"The certificate of {self.where} is not trusted: {error.verify_message}.",
-                hint="Name the authority that issued it under ca_file:, or the host as the certificate does.",
+            return SourceFailed(
+                f"{self.where} cannot be trusted: its certificate does not verify: {error.verify_message}.",
+                hint="Name the host as its certificate does; where the network has certificates of its own, name "
+                "their file under ca_file:.",
             )
         if isinstance(error, ftplib.error_perm) and path and str(error)[:3] in NOT_THERE:
             name = path.rpartition("/")[2] or path

@@ -1,7 +1,8 @@
 """
 The files that a distant place lists: which of them a source takes, which are new, and each brought whole.
 
-A file is known by its name, size and time of change; by these a release remembers which files it held.
+A file is known by its name, size, time of change and, where its place has one, version; by these a release
+remembers which files it held.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, Protocol
 
+from ctnb import digests
 from ctnb.contracts.places import Take
 from ctnb.errors import NothingNew, SourceFailed, SourceInvalid
 from ctnb.places.fetched import Fetched, Progress, Request
@@ -35,7 +37,7 @@ class Listed:
     modified: str | None = None
     """When it was last changed: UTC, ISO 8601; None where the place does not say."""
     version: str | None = None
-    """What changes with its bytes, such as an ETag. It may be a digest of them, so it is never kept."""
+    """What changes with its bytes, such as an ETag. It may be a digest of them: kept keyed only."""
 
     @property
     def name(self) -> str:
@@ -50,6 +52,8 @@ class Known:
     name: str
     size: int | None
     modified: str | None
+    version: str | None
+    """Keyed; None where the place has none."""
 
 
 class Wanted(Protocol):
@@ -109,8 +113,10 @@ def fetch(
         found = session.listed(folder or slash, name)
     else:
         found = [session.look(path)]
-    known = _released(request.position)
-    chosen = _choose(found, [] if request.again else known, wanted.take)
+    at = f"{session.where}/{folder.strip('/')}"
+    known = _released(request.position) if request.position.get("at") == at else []
+    seen = {one: _remembered(one, request.key) for one in found}
+    chosen = _choose(seen, [] if request.again else known, wanted.take)
     if not chosen:
         raise _nothing(name, session.where, bool(found), bool(known))
     prefixes = [f"{request.prefix}-{number}" for number in range(1, len(chosen) + 1)]
@@ -118,12 +124,15 @@ def fetch(
         bring(session, one.path, wanted.at_most_mb, replace(request, prefix=prefix), sleep=sleep)
         for one, prefix in zip(chosen, prefixes if len(chosen) > 1 else [request.prefix], strict=True)
     ]
-    left = len(found) - len(chosen) - sum(one not in chosen and _is_known(one, known) for one in found)
-    files = [_remembered(one) for one in chosen]
-    earlier = [_remembered(one) for one in found if one not in chosen and _is_known(one, known)]
+    earlier = [seen[one] for one in found if one not in chosen and _is_known(seen[one], known)]
+    left = len(found) - len(chosen) - len(earlier)
     return Fetched(
         tuple(taken),
-        position={"files": [asdict(one) for one in files], "earlier": [asdict(one) for one in earlier]},
+        position={
+            "at": at,
+            "files": [asdict(seen[one]) for one in chosen],
+            "earlier": [asdict(one) for one in earlier],
+        },
         modified=max((one.modified for one in chosen if one.modified), default=None),
         notes=(f"{left:,} of the files are not read, by take: {wanted.take}.",) if left else (),
     )
@@ -213,15 +222,15 @@ def _check_size(listed: Listed, size: int, at_most_mb: int) -> None:
         )
 
 
-def _choose(found: Sequence[Listed], released: Sequence[Known], take: Take) -> list[Listed]:
-    """Those of `found` that are taken, the oldest first; none where there is nothing new."""
+def _choose(found: Mapping[Listed, Known], released: Sequence[Known], take: Take) -> list[Listed]:
+    """Those that are taken, the oldest first; none where there is nothing new."""
     if len(found) > 1 and take in ("newest", "oldest") and not all(one.modified for one in found):
         raise SourceInvalid(
             f"{len(found):,} files fit, and the place does not say when they were changed.",
             hint="Name one of them in path: or url:, or take: all.",
         )
     ordered = sorted(found, key=lambda one: (one.modified or "", one.name))
-    fresh = [one for one in ordered if not _is_known(one, released)]
+    fresh = [one for one in ordered if not _is_known(found[one], released)]
     if take == "newest":
         return [one for one in ordered[-1:] if one in fresh]
     if take == "oldest":
@@ -239,16 +248,17 @@ def _nothing(name: str, where: str, fits: bool, known: bool) -> NothingNew | Sou
     )
 
 
-def _remembered(one: Listed) -> Known:
-    return Known(one.name, one.size, one.modified)
+def _remembered(one: Listed, key: bytes) -> Known:
+    version = digests.keyed(digests.of_bytes(one.version.encode()), key) if one.version else None
+    return Known(one.name, one.size, one.modified, version)
 
 
-def _is_known(one: Listed, released: Sequence[Known]) -> bool:
+def _is_known(one: Known, released: Sequence[Known]) -> bool:
     """Whether a release held it; where its place does not tell when it was changed nobody knows."""
-    return one.modified is not None and _remembered(one) in released
+    return (one.modified or one.version) is not None and one in released
 
 
 def _released(position: Mapping[str, Any]) -> list[Known]:
     """The files that the last release held, and those that one before it did."""
     said = [*position.get("files", ()), *position.get("earlier", ())]
-    return [Known(one.get("name", ""), one.get("size"), one.get("modified")) for one in said]
+    return [Known(one["name"], one["size"], one["modified"], one["version"]) for one in said]
