@@ -58,6 +58,23 @@ class ColumnFact(documents.Form):
     converted: int
     empty: int
     failed: int
+    nulled: int = Field(0, description="Cells that failed and became empty, in rows that go on.")
+
+
+class NulledFact(documents.Form):
+    """Cells of one column that became empty because of one rule, in rows that go on."""
+
+    column: str
+    rule: str
+    cells: int
+
+
+class JoinFact(documents.Form):
+    """How many rows found their key in one lookup."""
+
+    name: str
+    matched: int
+    unmatched: int
 
 
 class SourceFile(documents.Form):
@@ -89,6 +106,8 @@ class ReadFacts(documents.Form):
         default_factory=dict, description="Rows left out by a named rule, by rule."
     )
     columns: tuple[ColumnFact, ...] = ()
+    nulled: tuple[NulledFact, ...] = Field((), description="Cells that became empty, by column and rule.")
+    joins: tuple[JoinFact, ...] = Field((), description="What became of each lookup.")
 
     @property
     def closes(self) -> bool:
@@ -210,6 +229,9 @@ class RunRecord(documents.Form):
     next: str = ""
     exit_code: int | None = None
     parent: str | None = None
+    replay: Literal["rejects", "snapshots"] | None = Field(
+        None, description="What of the parent was read again in place of the source."
+    )
     by: Person
     host: str
     how: Literal["ctnb run", "papermill"]

@@ -20,6 +20,9 @@ from ctnb.tables import Table
 if TYPE_CHECKING:
     from ctnb.supervision import Supervisor
 
+NOTES, NOTE_CHARACTERS = 50, 300
+"""How many notes of a kernel are taken, and how long they may be."""
+
 
 def take(at: Supervisor, step: str) -> None:
     """Check what the kernel says it did and take it into the record. Raises StepFailed, RecordBroken, AccountOpen."""
@@ -77,7 +80,9 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
         raise StepFailed(
             "The read step closed with a table it did not read.", hint="Use the table of ctnb.read(ds)."
         )
-    facts = ReadFacts(**_source_facts(at), **told, rows_kept=table.rows)
+    source = _source_facts(at)
+    source["notes"] = tuple(dict.fromkeys((*source["notes"], *_notes(told.pop("notes", ())))))
+    facts = ReadFacts(**source, **told, rows_kept=table.rows)
     if not facts.closes:
         raise AccountOpen(
             f"Rows do not add up: {facts.rows_read:,} read, {facts.rows_kept:,} kept, "
@@ -85,6 +90,12 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
             hint="Every row read is kept or rejected with a reason; look at the read notebook.",
         )
     return facts
+
+
+def _notes(told: Any) -> list[str]:
+    """What the reading noted of the source, as far as it is short words: a kernel may write anything."""
+    notes = [str(one) for one in told] if isinstance(told, list) else []
+    return [one for one in notes if len(one) <= NOTE_CHARACTERS][:NOTES]
 
 
 def _source_facts(at: Supervisor) -> dict[str, Any]:

@@ -113,7 +113,8 @@ def read(ds: Dataset, *, source: str = "") -> Table:
     at = desk()
     gathered = _gather(at, ds, source or (at.step.source if at.step else ""))
     try:
-        reading = reads.read(ds, gathered, at.folder(ds.slug))
+        run = at.step.run if at.step else "draft"
+        reading = reads.read(ds, gathered, at.folder(ds.slug), run=run)
     except TooManyRejects as trouble:
         _note_rejects(at, trouble)
         raise
@@ -263,7 +264,8 @@ def _reading_facts(reading: Reading) -> dict[str, Any]:
     return {
         "encoding": reading.encoding, "rows_read": reading.rows_read, "rows_rejected": reading.rows_rejected,
         "rejects": [asdict(one) for one in reading.rejects], "left_out": dict(reading.left_out),
-        "columns": [asdict(one) for one in reading.columns],
+        "columns": [asdict(one) for one in reading.columns], "nulled": [asdict(one) for one in reading.nulled],
+        "joins": [asdict(one) for one in reading.joins], "notes": list(reading.notes),
     }  # fmt: skip
 
 
