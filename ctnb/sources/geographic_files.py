@@ -209,6 +209,7 @@ def _texts(reader: Any, renderers: list[Renderer], points: Points | None) -> lis
         return None
     if not batch.num_rows:
         return []
+    batch.validate(full=True)
     made = [nulled(render(batch.column(place))) for place, render in enumerate(renderers)]
     if points is not None:
         cells = batch.column(batch.num_columns - 1).to_pylist()
@@ -231,7 +232,7 @@ def _guarded(read: Callable[[], T], row: int) -> T:
     where = f"what follows feature {row:,} cannot be read" if row else "it cannot be opened"
     raise SourceInvalid(
         f"The source is a damaged geographic file: {where}.",
-        hint="Export it anew; a download or a copy may have ended half-way.",
+        hint="Export it anew; a download or a copy may have ended half-way. Where letters are garbled, say encoding:.",
     )
 
 
