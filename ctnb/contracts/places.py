@@ -255,7 +255,9 @@ class OpendatasoftRows(documents.Form):
 class Census(documents.Form):
     """A table of the US Census Bureau's data API."""
 
-    vintage: int = Field(description="The year of the data, e.g. 2023.", ge=1986)
+    vintage: int | None = Field(
+        None, description="The year of the data, e.g. 2023; none for timeseries/...", ge=1900
+    )
     dataset: Text = Field(description="Which product, e.g. acs/acs5 or dec/pl.")
     variables: tuple[Text, ...] = Field(description="Which variables, e.g. NAME, B01001_001E.", min_length=1)
     geography: Text = Field(
@@ -264,11 +266,18 @@ class Census(documents.Form):
     within: tuple[Text, ...] = Field((), description="Within which, the API's in, e.g. state:09.")
     predicates: dict[str, str] = Field(default_factory=dict, description="Other filters, e.g. SEX: 2.")
     key: SecretReference | None = Field(
-        None, description="An API key; the API wants one beyond 500 calls a day."
+        None, description="An API key; CENSUS_API_KEY where none is named."
     )
     url: str = Field("https://api.census.gov/data", description="Where the API is.")
     timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
     ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
+
+    @field_validator("predicates")
+    @classmethod
+    def _are_filters(cls, predicates: dict[str, str]) -> dict[str, str]:
+        if predicates.keys() & {"get", "for", "in", "key"}:
+            raise ValueError("filters by variables; get, for, in and key have keys of their own in dataset.yml")
+        return predicates
 
 
 class Connection(documents.Form):
