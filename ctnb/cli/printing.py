@@ -12,7 +12,6 @@ import click
 from pydantic import BaseModel
 
 from ctnb.bars import Bar
-from ctnb.contracts.transforms import UNTOUCHED
 from ctnb.places.fetched import Progress
 from ctnb.reads import account_sentence
 from ctnb.records import RunRecord
