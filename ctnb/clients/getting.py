@@ -14,6 +14,8 @@ import datetime as dt
 import email.utils
 import ipaddress
 import json
+import logging
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +41,16 @@ BODY_LIMIT = 64 << 20
 CHUNK_BYTES = 1 << 18
 
 
+def _without_query(record: logging.LogRecord) -> bool:
+    """Take what stands behind the path out of urllib3's own debugging lines."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(one.partition("?")[0] if isinstance(one, str) else one for one in record.args)
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer that was read whole."""
@@ -60,6 +72,12 @@ class Answer:
 
 class BrokenOff(SourceFailed):
     """A long answer ended before its end."""
+
+
+class Moved(SourceFailed):
+    """An answer that points elsewhere; `page` is the name of the page it points to, where it is a plain one."""
+
+    page: str = ""
 
 
 class TooLarge(Exception):
@@ -228,14 +246,16 @@ class Getter:
             )
         raise _AgainError(told, wait_s)
 
-    def _moved(self, response: requests.Response) -> SourceFailed:
+    def _moved(self, response: requests.Response) -> Moved:
         """A redirect names its host and nothing more: the rest of an address can be a secret."""
         place = urlsplit(urljoin(response.url or "", response.headers.get("Location", "")))
         where = f"{place.scheme}://{place.hostname}" if place.hostname else "nowhere"
-        return SourceFailed(
+        page = place.path.rpartition("/")[2]
+        return Moved(
             f"{self.who} has moved: it points to {where} (status {response.status_code}).",
             hint="Write the address that it points to into dataset.yml, if you trust it.",
-        )
+            page=page if re.fullmatch(r"[a-z_]{1,40}\.html", page) else "",
+        )  # fmt: skip
 
     def _whole(self, response: requests.Response, limit: int) -> Answer:
         content = bytearray()
