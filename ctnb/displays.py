@@ -14,7 +14,7 @@ from ctnb.contracts.sources import Source
 from ctnb.datasets import Dataset
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.privacy.reviews import Review, headline
-from ctnb.reads import account_sentence
+from ctnb.reads import account_sentence, tellings
 from ctnb.tables import Table
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ def _source(source: Source) -> str:
 def _table(table: Table, what: str, at: Desk) -> None:
     reading, made = at.readings.get(table.digest), at.transformed.get(table.digest)
     if what == "rejects" and reading:
-        rows = [[one.column or "(the record)", one.rule, one.rows] for one in reading.rejects]
-        _put(f"{reading.rows_rejected:,} rows rejected", ["column", "rule", "rows"], rows)
+        for told in tellings.rejects_told(reading, at.project.root):
+            _put(*told)
     elif what == "columns" and reading:
-        rows = [[c.name, c.type, c.converted, c.empty, c.failed] for c in reading.columns]
-        _put("Cells by column", ["column", "type", "converted", "empty", "failed"], rows)
+        for told in tellings.columns_told(reading):
+            _put(*told)
     elif what == "closing" and reading:
         _put(account_sentence(reading.table.rows, reading.rows_rejected, reading.left_out))
     elif what == "rules" and made:

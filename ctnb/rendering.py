@@ -85,8 +85,9 @@ def _source(record: RunRecord) -> page.SourceFacts | None:
     if read is None or not read.source:
         return None
     return page.SourceFacts(
-        read.source, read.bytes, read.rows_read, _digest("Bytes of the source", read.digest)
-    )
+        read.source, read.bytes, read.rows_read, _digest("Bytes of the source", read.digest), read.notes,
+        tuple(page.Matched(one.name, one.matched, one.unmatched) for one in read.joins),
+    )  # fmt: skip
 
 
 def _steps(place: Path, record: RunRecord) -> tuple[page.StepFacts, ...]:
@@ -133,6 +134,7 @@ def _account(record: RunRecord) -> page.RowAccount | None:
     suppressed = transform.suppressed if transform else {}
     return page.RowAccount(
         read=read.rows_read, rejected=_counts(rejected), removed=_counts(removed),
+        nulled=_counts({f"{one.column}: {one.rule}": one.cells for one in read.nulled}),
         rows=transform.rows_out if transform else None, stands_for=transform.counted if transform else None,
         suppressed=_counts(suppressed), published=record.release.rows_sent if record.release else None,
         closes=transform.accounted if transform else True,

@@ -81,7 +81,7 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
             "The read step closed with a table it did not read.", hint="Use the table of ctnb.read(ds)."
         )
     source = _source_facts(at)
-    source["notes"] = tuple(dict.fromkeys((*source["notes"], *_notes(told.pop("notes", ())))))
+    source["notes"] = tuple(dict.fromkeys((*source["notes"], *_notes(at, told.pop("notes", ())))))
     facts = ReadFacts(**source, **told, rows_kept=table.rows)
     if not facts.closes:
         raise AccountOpen(
@@ -92,10 +92,11 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
     return facts
 
 
-def _notes(told: Any) -> list[str]:
+def _notes(at: Supervisor, told: Any) -> list[str]:
     """What the reading noted of the source, as far as it is short words: a kernel may write anything."""
     notes = [str(one) for one in told] if isinstance(told, list) else []
-    return [one for one in notes if len(one) <= NOTE_CHARACTERS][:NOTES]
+    clean = redaction.guard([at.folder("read")])
+    return [clean(one) for one in notes if len(one) <= NOTE_CHARACTERS][:NOTES]
 
 
 def _source_facts(at: Supervisor) -> dict[str, Any]:

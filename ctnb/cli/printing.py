@@ -72,6 +72,9 @@ def counts(record: RunRecord) -> list[str]:
         )
     elif read:
         lines.append(account_sentence(read.rows_kept, read.rows_rejected, read.left_out))
+        if read.nulled:
+            emptied = sum(one.nulled for one in read.columns)
+            lines.append(f"{emptied:,} cells that did not fit became empty")
     if made:
         hidden = sum(made.suppressed.values())
         groups = f"{made.rows_out:,} groups that count {made.counted:,}" if made.counted is not None else ""

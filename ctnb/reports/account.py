@@ -12,7 +12,10 @@ def flow(account: RowAccount) -> Html:
     unit = "rows" if account.stands_for is None else "groups"
     stages = [
         _stage("read", account.read, "rows"),
-        _stage("kept", account.read - rejected, "rows", _exits("set aside", "rows", account.rejected)),
+        _stage(
+            "kept", account.read - rejected, "rows", _exits("set aside", "rows", account.rejected),
+            _exits("emptied", "cells", account.nulled),
+        ),
         _stage(
             "after transform", account.rows, unit,
             _stands_for(account), _exits("removed by rule", "rows", account.removed),

@@ -37,6 +37,15 @@ class Digest:
 
 
 @dataclass(frozen=True)
+class Matched:
+    """How many rows found their key in one lookup."""
+
+    name: str
+    matched: int
+    unmatched: int
+
+
+@dataclass(frozen=True)
 class SourceFacts:
     """The bytes the run read."""
 
@@ -46,6 +55,10 @@ class SourceFacts:
     rows: int | None = None
     """Rows read; None when reading did not end."""
     digest: Digest | None = None
+    notes: tuple[str, ...] = ()
+    """What a person should know of it."""
+    lookups: tuple[Matched, ...] = ()
+    """What was looked up in other sources."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,8 @@ class RowAccount:
     read: int
     rejected: tuple[Count, ...] = ()
     """By rule."""
+    nulled: tuple[Count, ...] = ()
+    """Cells that did not fit and became empty, by column and rule."""
     removed: tuple[Count, ...] = ()
     """By named rule of the transform."""
     rows: int | None = None

@@ -13,6 +13,7 @@ from ctnb.reports.facts import (
     Count,
     DecisionFacts,
     Digest,
+    Matched,
     ReleaseFacts,
     ReportFacts,
     StepFacts,
@@ -134,6 +135,8 @@ def steps(run: ReportFacts) -> Html | None:
         ("Size", [bytes_text(source.bytes), h("small", f" ({number(source.bytes)} bytes)")]),
         ("Rows", None if source.rows is None else number(source.rows)),
         (source.digest.label, _digest(source.digest)) if source.digest else ("", None),
+        *((f"Lookup {one.name}", _matched(one)) for one in source.lookups),
+        ("To know", h("ul", [h("li", note) for note in source.notes]) if source.notes else None),
     )
     listed = table("Steps of this run", headings, [_step(one) for one in run.steps]) if run.steps else None
     return joined((read, listed)) or None
@@ -219,6 +222,10 @@ def _four_eyes(one: DecisionFacts) -> Html | str:
     if one.eyes_reason:
         return one.eyes_reason
     return joined((badge("warn", "no"), " the same person started the run"))
+
+
+def _matched(one: Matched) -> str:
+    return f"{number(one.matched)} rows with a match, {number(one.unmatched)} without"
 
 
 def _release(one: ReleaseFacts) -> Html:
