@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctnb import answering, digests, stepfiles, tables
+from ctnb import answering, digests, redaction, stepfiles, tables
 from ctnb.errors import AccountOpen, StepFailed
 from ctnb.records import ReadFacts, SourceFile, TableFacts, TransformFacts
 from ctnb.tables import Table
