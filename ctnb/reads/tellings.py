@@ -44,7 +44,7 @@ def rejects_told(reading: Reading, project: Path) -> Iterator[Told]:
     ]
     left = sum(reading.left_out.values())
     beside = f", {left:,} left out by a named rule" if left else ""
-    title = f"{reading.table.rows:,} rows go on, {reading.rows_rejected:,} rows rejected{beside}"
+    title = f"{reading.rows_rejected:,} rows rejected{beside}; {reading.table.rows:,} rows go on"
     yield title, ["column", "rule", "what became of them", "count", "share"], rows
     if reading.rejects_path:
         place = _below(reading.rejects_path, project)
