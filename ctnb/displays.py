@@ -69,7 +69,13 @@ def _table(table: Table, what: str, at: Desk) -> None:
     elif what == "closing" and reading:
         _put(account_sentence(reading.table.rows, reading.rows_rejected, reading.left_out))
     elif what == "rules" and made:
-        rows = [["removed", rule, count] for rule, count in made.removed.items()]
+        rows = [["added", rule, count] for rule, count in made.added.items()]
+        rows += [["removed", rule, count] for rule, count in made.removed.items()]
+        rows += [
+            ["repaired cells", f"{column}: {kind}", count]
+            for column, kinds in made.repaired.items()
+            for kind, count in kinds.items()
+        ]
         rows += [["suppressed cells", column, count] for column, count in made.suppressed.items()]
         _put(f"Transform: {made.how}", ["what", "rule or column", "count"], rows)
     elif what == "closing" and made:
@@ -84,11 +90,12 @@ def _table(table: Table, what: str, at: Desk) -> None:
 
 
 def _transform_sentence(made: Any) -> str:
-    removed = sum(made.removed.values())
+    removed, added = sum(made.removed.values()), sum(made.added.values())
+    came = f"{made.rows_in:,} rows in{f' + {added:,} added' if added else ''}"
     if made.counted is not None:
-        whole = f"{made.rows_in:,} rows in = {made.counted:,} counted in {made.rows_out:,} groups + {removed:,} removed"
+        whole = f"{came} = {made.counted:,} counted in {made.rows_out:,} groups + {removed:,} removed"
     elif made.accounted:
-        whole = f"{made.rows_in:,} rows in = {made.rows_out:,} out + {removed:,} removed"
+        whole = f"{came} = {made.rows_out:,} out + {removed:,} removed"
     else:
         whole = f"{made.rows_in:,} rows in, {made.rows_out:,} out: not accounted for"
     hidden = sum(made.suppressed.values())

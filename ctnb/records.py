@@ -122,11 +122,23 @@ class TransformFacts(documents.Form):
     script_digest: str | None = None
     rows_in: int
     rows_out: int
+    added: dict[str, int] = Field(
+        default_factory=dict, description="Rows that a pivot made of cells beyond one for each row, by rule."
+    )
     removed: dict[str, int] = Field(default_factory=dict, description="Rows removed, by the rule's name.")
+    repaired: dict[str, dict[str, int]] = Field(
+        default_factory=dict, description="Cells that a rule repaired, by column and kind of damage."
+    )
     suppressed: dict[str, int] = Field(default_factory=dict, description="Cells suppressed, by column.")
     counted: int | None = Field(None, description="For an aggregate: how many rows its groups stand for.")
     accounted: bool
     unaccounted: str | None = Field(None, description="Why rows are not accounted for.")
+
+    @property
+    def closes(self) -> bool:
+        """Whether rows in and added are the rows out, or those that groups count, and the removed ones."""
+        out = self.rows_out if self.counted is None else self.counted
+        return self.rows_in + sum(self.added.values()) == out + sum(self.removed.values())
 
 
 class GuardFact(documents.Form):

@@ -135,11 +135,19 @@ def _account(record: RunRecord) -> page.RowAccount | None:
     return page.RowAccount(
         read=read.rows_read, rejected=_counts(rejected), removed=_counts(removed),
         nulled=_counts({f"{one.column}: {one.rule}": one.cells for one in read.nulled}),
+        added=_counts(transform.added if transform else {}),
+        repaired=_repaired(transform.repaired if transform else {}),
         rows=transform.rows_out if transform else None, stands_for=transform.counted if transform else None,
         suppressed=_counts(suppressed), published=record.release.rows_sent if record.release else None,
         closes=transform.accounted if transform else True,
         reason=(transform.unaccounted or "") if transform else "",
     )  # fmt: skip
+
+
+def _repaired(repaired: dict[str, dict[str, int]]) -> tuple[page.Count, ...]:
+    return _counts(
+        {f"{column}: {kind}": n for column, kinds in repaired.items() for kind, n in kinds.items() if n}
+    )
 
 
 def _counts(counts: dict[str, int]) -> tuple[page.Count, ...]:

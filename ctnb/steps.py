@@ -272,7 +272,8 @@ def _reading_facts(reading: Reading) -> dict[str, Any]:
 def _transform_facts(made: Transformed) -> dict[str, Any]:
     return {
         "how": made.how, "script_digest": made.script_digest, "rows_in": made.rows_in, "rows_out": made.rows_out,
-        "removed": dict(made.removed), "suppressed": dict(made.suppressed), "counted": made.counted,
+        "added": dict(made.added), "removed": dict(made.removed), "suppressed": dict(made.suppressed),
+        "repaired": {column: dict(kinds) for column, kinds in made.repaired.items()}, "counted": made.counted,
         "accounted": made.accounted,
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ import click
 from pydantic import BaseModel
 
 from ctnb.bars import Bar
+from ctnb.contracts.transforms import UNTOUCHED
 from ctnb.places.fetched import Progress
 from ctnb.reads import account_sentence
 from ctnb.records import RunRecord
@@ -79,8 +80,11 @@ def counts(record: RunRecord) -> list[str]:
         hidden = sum(made.suppressed.values())
         groups = f"{made.rows_out:,} groups that count {made.counted:,}" if made.counted is not None else ""
         out = groups or f"{made.rows_out:,} rows"
-        removed = sum(made.removed.values())
-        lines.append(f"{made.rows_in:,} rows in = {out} + {removed:,} removed; {hidden:,} cells suppressed")
+        removed, added = sum(made.removed.values()), sum(made.added.values())
+        came = f"{made.rows_in:,} rows in{f' + {added:,} added' if added else ''}"
+        mended = sum(n for kinds in made.repaired.values() for kind, n in kinds.items() if kind != UNTOUCHED)
+        repaired = f"; {mended:,} cells repaired" if mended else ""
+        lines.append(f"{came} = {out} + {removed:,} removed; {hidden:,} cells suppressed{repaired}")
     return lines
 
 

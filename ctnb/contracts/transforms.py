@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ctnb import documents
 from ctnb.contracts.columns import Column
@@ -36,21 +37,79 @@ class Drop(documents.Form):
     drop: tuple[str, ...] = Field(description="Columns that do not go on.", min_length=1)
 
 
+class Pivot(documents.Form):
+    """Which columns are pivoted, and into what."""
+
+    columns: tuple[str, ...] = Field((), description="The columns whose cells become rows, by name.")
+    pattern: str | None = Field(
+        None,
+        description="Or a regular expression that their whole headers match; what its ( ) holds is the name's text.",
+    )
+    names_to: Column | str = Field(
+        description="The new column that says which column a cell was in, by its header: a name (then it is text), "
+        "or a column with a type, e.g. {name: year, type: integer}."
+    )
+    values_to: Column | str = Field(
+        description="The new column of the cells: a name, or a column with label, role and description; it has the "
+        "type of the pivoted columns."
+    )
+    drop_empty: bool = Field(False, description="Leave the rows of empty cells out; they are counted.")
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if bool(self.columns) == bool(self.pattern):
+            raise ValueError("says which columns by one of columns: and pattern:")
+        try:
+            groups = re.compile(self.pattern or "").groups
+        except re.error:
+            raise ValueError("pattern: is not a regular expression") from None
+        if groups > 1:
+            raise ValueError("pattern: has more than one ( )")
+        return self
+
+
+class PivotLonger(documents.Form):
+    """A wide table made long: one row for each cell of the columns named, which must have one type."""
+
+    pivot_longer: Pivot
+
+
+UNTOUCHED = "left as they are"
+"""What the record calls the cells that a repair looked at, found wrong and could not mend."""
+
+
+class RepairZip(documents.Form):
+    """ZIP codes whose leading zero a spreadsheet took: 9999 becomes 09999, 99999999 becomes 09999-9999."""
+
+    repair_zip: str = Field(description="The column, of type code or text. Other cells stay as they are.")
+    nine_digits: bool = Field(False, description="Also write 999999999 as 99999-9999.")
+
+
+Rule = Suppress | Keep | Drop | PivotLonger | RepairZip
+RULES: dict[str, type[Rule]] = {
+    "suppress": Suppress, "keep": Keep, "drop": Drop, "pivot_longer": PivotLonger, "repair_zip": RepairZip,
+}  # fmt: skip
+"""Every rule, by the key that names it."""
+
+
 def _rule_word(rule: Any) -> str | None:
     """Which rule a mapping is, by the key that names it, so that an error speaks of that rule alone."""
     if isinstance(rule, documents.Form):
-        return type(rule).__name__.lower()
+        return next(word for word, form in RULES.items() if isinstance(rule, form))
     keys = rule if isinstance(rule, Mapping) else ()
-    return next((word for word in ("suppress", "keep", "drop") if word in keys), None)
+    return next((word for word in RULES if word in keys), None)
 
 
-Rule = Suppress | Keep | Drop
 AnyRule = Annotated[
-    Annotated[Suppress, Tag("suppress")] | Annotated[Keep, Tag("keep")] | Annotated[Drop, Tag("drop")],
+    Annotated[Suppress, Tag("suppress")]
+    | Annotated[Keep, Tag("keep")]
+    | Annotated[Drop, Tag("drop")]
+    | Annotated[PivotLonger, Tag("pivot_longer")]
+    | Annotated[RepairZip, Tag("repair_zip")],
     Discriminator(
         _rule_word,
         custom_error_type="rule",
-        custom_error_message="a rule is one of suppress:, keep: and drop:",
+        custom_error_message=f"a rule is one of {', '.join(f'{word}:' for word in RULES)}",
     ),
 ]
 

@@ -18,7 +18,9 @@ def flow(account: RowAccount) -> Html:
         ),
         _stage(
             "after transform", account.rows, unit,
-            _stands_for(account), _exits("removed by rule", "rows", account.removed),
+            _stands_for(account), _exits("added by rule", "rows", account.added, "+"),
+            _exits("removed by rule", "rows", account.removed),
+            _exits("repaired, or damaged and left", "cells", account.repaired, ""),
             _exits("suppressed", "cells", account.suppressed),
         ),
         _stage("published", account.published, unit),
@@ -41,12 +43,12 @@ def _stage(name: str, count: int | None, unit: str, *notes: Html | None) -> Html
     )
 
 
-def _exits(words: str, unit: str, counts: tuple[Count, ...]) -> Html | None:
+def _exits(words: str, unit: str, counts: tuple[Count, ...], sign: str = "−") -> Html | None:
     if not counts:
         return None
     return h(
         "div",
-        h("p", h("strong", f"− {number(_sum(counts))}"), f" {unit} {words}"),
+        h("p", h("strong", f"{sign} {number(_sum(counts))}".strip()), f" {unit} {words}"),
         h("ul", [h("li", h("code", one.label), " ", number(one.value)) for one in counts if one.label]),
         class_="p-exit",
     )
@@ -62,13 +64,13 @@ def _closing(account: RowAccount, rejected: int, removed: int) -> Html:
     if not account.closes:
         why = f" Reason given: {account.reason}" if account.reason else " No reason was given."
         return h("p", badge("bad", "not accounted for"), " Rows in and rows out do not close.", why)
-    left = account.read - rejected - removed
+    added = _sum(account.added)
+    left = account.read + added - rejected - removed
+    came = f" {number(account.read)} read{f' + {number(added)} added by rule' if added else ''}"
     parts = [f"{number(rejected)} set aside", f"{number(removed)} removed by rule", f"{number(left)} kept"]
     if account.rows is None:  # the transform did not end: it can have removed nothing
         del parts[1]
-    return h(
-        "p", badge("good", "closes"), f" {number(account.read)} read = {' + '.join(parts)}.", _groups(account)
-    )
+    return h("p", badge("good", "closes"), f"{came} = {' + '.join(parts)}.", _groups(account))
 
 
 def _groups(account: RowAccount) -> str | None:
@@ -84,10 +86,11 @@ def _bar(account: RowAccount) -> Html | None:
     if not account.read or not account.closes or not (account.rejected or account.removed):
         return None
     rejected, removed = _sum(account.rejected), _sum(account.removed)
-    parts = (("good", account.read - rejected - removed), ("warn", removed), ("bad", rejected))
+    whole = account.read + _sum(account.added)
+    parts = (("good", whole - rejected - removed), ("warn", removed), ("bad", rejected))
     x, drawn = 0.0, []
     for tone, rows in parts:
-        width = 1000 * rows / account.read
+        width = 1000 * rows / whole
         drawn.append(h("rect", x=f"{x:.2f}", y=0, width=f"{width:.2f}", height=8, class_=f"p-{tone}"))
         x += width
     return h(

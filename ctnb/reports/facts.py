@@ -97,6 +97,10 @@ class RowAccount:
     """Cells that did not fit and became empty, by column and rule."""
     removed: tuple[Count, ...] = ()
     """By named rule of the transform."""
+    added: tuple[Count, ...] = ()
+    """Rows that a pivot made of cells beyond one for each row, by rule."""
+    repaired: tuple[Count, ...] = ()
+    """Cells that a rule repaired or left as they were, by column and kind of damage."""
     rows: int | None = None
     """Rows after the transform; None when it did not end."""
     stands_for: int | None = None
@@ -107,7 +111,7 @@ class RowAccount:
     published: int | None = None
     """Rows published; None when nothing was."""
     closes: bool = True
-    """Whether in = out + rejected + removed was checked and holds."""
+    """Whether in + added = out + rejected + removed was checked and holds."""
     reason: str = ""
     """Why it does not close, as the analyst wrote it."""
 

@@ -31,8 +31,12 @@ class Transformed:
 
     table: Table
     """The table that is reviewed and published."""
+    added: Mapping[str, int]
+    """Rows that a pivot made of cells beyond one for each row, by rule."""
     removed: Mapping[str, int]
     """Rows removed, by rule; for an aggregate, the rows of the input that removed groups stand for."""
+    repaired: Mapping[str, Mapping[str, int]]
+    """Cells repaired, by column and kind of damage."""
     suppressed: Mapping[str, int]
     """Cells suppressed, by column."""
     rows_in: int
@@ -42,7 +46,7 @@ class Transformed:
     counted: int | None
     """For an aggregate: the sum of the count column over the rows that are left, before suppression."""
     accounted: bool
-    """Whether rows in = rows out + removed, or for an aggregate = counted + removed."""
+    """Whether rows in + added = rows out + removed, or for an aggregate = counted + removed."""
     script_digest: str | None
     """SHA-256 of the script, as `sha256:` and hex digits; None without one."""
     how: str
@@ -158,14 +162,15 @@ def _finished(
             check_constraints(connection, "result", contract.published_columns)
         whole = _number(connection, f'SELECT sum("{STANDS_FOR}") FROM result')
         after = ruled(
-            connection, "result", contract.published_columns, contract.transform.rules, contract.key
-        )
+            connection, "result", contract.published_columns, contract.transform.rules, contract.key,
+            of_people=contract.unit_out == "person",
+        )  # fmt: skip
         closes = whole == table.rows and _can_close(contract, made.how)
         if not closes and not contract.transform.unaccounted:
             raise _account_open(contract, made.how, table.rows, whole)
         written = _written(connection, after, folder)
     return Transformed(
-        written, after.removed, after.suppressed, table.rows, after.rows,
+        written, after.added, after.removed, after.repaired, after.suppressed, table.rows, after.rows,
         after.counted if contract.transform.count else None, closes, made.script_digest, made.how, made.messages,
     )  # fmt: skip
 

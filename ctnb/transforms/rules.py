@@ -1,5 +1,5 @@
 """
-The rules of dataset.yml, applied in their order as SQL over one relation: keep rows, drop columns, suppress.
+The rules of dataset.yml, applied in their order as SQL over one relation.
 
 Decided here and run by the caller: `ruled` says which SQL and which columns come out, and counts what each
 rule takes away.
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ctnb.contracts.columns import Column
-from ctnb.contracts.transforms import Drop, Keep, Rule, Suppress
+from ctnb.contracts.transforms import Drop, Keep, PivotLonger, RepairZip, Rule, Suppress
 from ctnb.errors import ContractInvalid, suggest
 from ctnb.tables import suppressed_flag
+from ctnb.transforms import repairs, reshaping
+from ctnb.transforms.conform import check_constraints
 from ctnb.values import quote_name
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ class Ruled:
     """Rows that are left."""
     counted: int
     """The rows of the input that the rows left stand for."""
+    added: Mapping[str, int]
+    """Rows that a pivot made beyond one for each row, by rule; they too are counted by what they stand for."""
+    repaired: Mapping[str, Mapping[str, int]]
+    """Cells repaired, by column and kind of damage."""
 
 
 @dataclass
@@ -52,6 +58,8 @@ class _Stage:
     number: int = 0
     removed: dict[str, int] = field(default_factory=dict)
     suppressed: dict[str, int] = field(default_factory=dict)
+    added: dict[str, int] = field(default_factory=dict)
+    repaired: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def go_on(self, query: str) -> None:
         """Make `query` over the present relation the next one."""
@@ -65,6 +73,10 @@ class _Stage:
         """One whole number about the present relation."""
         rows = self.connection.execute(f"SELECT {expression} FROM {quote_name(self.relation)}").fetchall()
         return int(rows[0][0] or 0)
+
+    def whole(self) -> int:
+        """How many rows of the input the present relation stands for."""
+        return self.value(f"sum({quote_name(STANDS_FOR)})")
 
     def check(self, names: Sequence[str], rule: str) -> None:
         """Raise ContractInvalid when the rule names a column that is not there."""
@@ -84,12 +96,15 @@ def ruled(
     columns: Sequence[Column],
     rules: Sequence[Rule],
     keep_columns: Sequence[str] = (),
+    *,
+    of_people: bool = False,
 ) -> Ruled:
     """
     Apply `rules` to the table `relation` of `connection`, which has `columns` and `STANDS_FOR`.
 
-    Drops `relation` and leaves one table behind. `keep_columns` may not be dropped (the key). Raises
-    ContractInvalid when a rule names an unknown column or its condition is not SQL.
+    Drops `relation` and leaves one table behind. `keep_columns` may not be dropped (the key); a table `of_people`
+    may not be pivoted. Raises ContractInvalid when a rule names an unknown column, its condition is not SQL, or it
+    does not fit the columns.
     """
     stage = _Stage(connection, relation, tuple(columns))
     for rule in rules:
@@ -97,19 +112,23 @@ def ruled(
             _keep(stage, rule)
         elif isinstance(rule, Drop):
             _drop(stage, rule, keep_columns)
+        elif isinstance(rule, PivotLonger):
+            _pivot_longer(stage, rule, keep_columns, of_people=of_people)
+        elif isinstance(rule, RepairZip):
+            _repair_zip(stage, rule)
         else:
             _suppress(stage, rule)
     listed = ", ".join(quote_name(column.name) for column in stage.columns)
     return Ruled(
         f"SELECT {listed} FROM {quote_name(stage.relation)}", stage.columns, stage.removed, stage.suppressed,
-        stage.value("count(*)"), stage.value(f"sum({quote_name(STANDS_FOR)})"),
+        stage.value("count(*)"), stage.whole(), stage.added, stage.repaired,
     )  # fmt: skip
 
 
 def _keep(stage: _Stage, rule: Keep) -> None:
     import duckdb
 
-    before = stage.value(f"sum({quote_name(STANDS_FOR)})")
+    before = stage.whole()
     query = f"SELECT * FROM {quote_name(stage.relation)} WHERE (\n{rule.keep}\n)"
     trouble = ""
     try:
@@ -124,8 +143,7 @@ def _keep(stage: _Stage, rule: Keep) -> None:
             f"The condition of the rule '{rule.name}' cannot be used: {trouble}.",
             hint="It is one SQL condition over the columns, e.g. year >= 2012.",
         )
-    taken = before - stage.value(f"sum({quote_name(STANDS_FOR)})")
-    stage.removed[rule.name] = stage.removed.get(rule.name, 0) + taken
+    stage.removed[rule.name] = stage.removed.get(rule.name, 0) + before - stage.whole()
 
 
 def _drop(stage: _Stage, rule: Drop, keep_columns: Sequence[str]) -> None:
@@ -137,6 +155,60 @@ def _drop(stage: _Stage, rule: Drop, keep_columns: Sequence[str]) -> None:
         )
     flags = {suppressed_flag(column).name for column in stage.columns if column.name in rule.drop}
     stage.columns = tuple(c for c in stage.columns if c.name not in flags | set(rule.drop))
+
+
+def _pivot_longer(stage: _Stage, rule: PivotLonger, keep_columns: Sequence[str], *, of_people: bool) -> None:
+    pivot = rule.pivot_longer
+    stage.check(pivot.columns, "pivot_longer")
+    made = reshaping.longer(stage.connection, stage.relation, stage.columns, pivot, STANDS_FOR)
+    _check_pivot(stage, made, keep_columns, of_people=of_people)
+    before = stage.whole()
+    stage.go_on(made.query)
+    stage.columns = made.columns
+    stage.added[made.rule] = stage.added.get(made.rule, 0) + stage.whole() - before
+    if pivot.drop_empty:
+        values = made.new[1].name
+        whole, name = stage.whole(), f"pivot_longer: {values} is empty"
+        stage.go_on(f"SELECT * FROM {quote_name(stage.relation)} WHERE {quote_name(values)} IS NOT NULL")
+        stage.removed[name] = stage.removed.get(name, 0) + whole - stage.whole()
+    check_constraints(stage.connection, stage.relation, made.new)
+
+
+def _check_pivot(
+    stage: _Stage, made: reshaping.Longer, keep_columns: Sequence[str], *, of_people: bool
+) -> None:
+    """Raise ContractInvalid where rows made of cells would tell something wrong."""
+    if of_people:
+        raise ContractInvalid(
+            "The rule pivot_longer would make several rows of one person, and the review counts rows as persons.",
+            hint="Pivot tables of groups only: count first, and set transform: unit: group.",
+        )
+    if keep_columns:
+        raise ContractInvalid(
+            f"The rule pivot_longer makes several rows of each '{keep_columns[0]}', which is the key.",
+            hint="Take key: away.",
+        )
+    flags = {suppressed_flag(column).name for column in stage.columns if column.name in made.pivoted}
+    if flags & {column.name for column in stage.columns}:
+        raise ContractInvalid(
+            "The rule pivot_longer stands after suppress.", hint="Pivot first, then suppress the new column."
+        )
+
+
+def _repair_zip(stage: _Stage, rule: RepairZip) -> None:
+    stage.check((rule.repair_zip,), "repair_zip")
+    column = next(one for one in stage.columns if one.name == rule.repair_zip)
+    if column.type not in ("code", "text"):
+        raise ContractInvalid(
+            f"The rule repair_zip needs a code or text, and '{column.name}' has type {column.type}.",
+            hint="Give it type code: a ZIP code is no number.",
+        )
+    found = {kind: stage.value(f"count(*) FILTER ({test})") for kind, test in repairs.tests(rule).items()}
+    before = stage.repaired.get(column.name, {})
+    stage.repaired[column.name] = before | {kind: before.get(kind, 0) + n for kind, n in found.items()}
+    listed = ", ".join(quote_name(name) for name in (*(one.name for one in stage.columns), STANDS_FOR))
+    made = f"* REPLACE ({repairs.repaired_sql(rule)} AS {quote_name(column.name)})"
+    stage.go_on(f"SELECT {made} FROM (SELECT {listed} FROM {quote_name(stage.relation)})")
 
 
 def _suppress(stage: _Stage, rule: Suppress) -> None:
