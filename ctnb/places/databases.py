@@ -43,15 +43,16 @@ def fetch(place: Query, request: Request) -> Fetched:
     order = _order(place, request, connection, driver.DIALECT, before)
     name = f"{PurePath(place.query).stem}.{driver.FORMAT}"
     with snapshots.Writer(request.work, name, request.prefix) as writer:
-        landing = Landing(
-            writer, lambda rows: request.progress(Progress(place.connection, rows, None, "rows"))
-        )
-        driver.fetch(order, landing)
-        landing.close()
+        with Landing(writer, lambda rows: request.progress(_seen(place, rows))) as landing:
+            driver.fetch(order, landing)
         taken = writer.done()
     position = _position(place, taken, landing, before, request) if before else {}
     types = {column.name: column.type for column in landing.columns if column.type}
     return Fetched((taken,), driver.FORMAT, position, rows=landing.rows, types=types)
+
+
+def _seen(place: Query, rows: int) -> Progress:
+    return Progress(place.connection, rows, None, "rows")
 
 
 def _mark_before(place: Query, request: Request, connection: Connection) -> Mark | None:

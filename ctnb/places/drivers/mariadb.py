@@ -9,7 +9,7 @@ parameters: it quotes each value as a literal. https://mariadb.com/kb/en/start-t
 from __future__ import annotations
 
 import ssl
-from contextlib import closing
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ctnb.errors import CtnbError
@@ -17,6 +17,8 @@ from ctnb.places.drivers.seam import GRACE_S, Landing, Order, Told, installed
 from ctnb.places.queries import Dialect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pymysql
 
 FORMAT = "parquet"
@@ -52,10 +54,9 @@ def fetch(order: Order, landing: Landing) -> None:
         return
     except pymysql.Error as error:
         trouble = _trouble(error, order)
-    except OSError:
-        trouble = order.broken_off()
     finally:
-        _drop(connection)
+        if connection.open:
+            connection.close()
     raise trouble
 
 
@@ -66,7 +67,7 @@ def _connected(order: Order) -> pymysql.Connection[Any]:
     told = order.connection
     try:
         return pymysql.connect(
-            host=told.host, port=told.port or 3306, user=order.user or None, password=order.password,
+            host=told.host, port=told.port or 3306, user=order.user or None, password=order.password.encode(),
             database=told.database, charset="utf8mb4", connect_timeout=max(1, round(told.timeout_s)),
             read_timeout=max(1.0, order.left_s + GRACE_S), local_infile=False, ssl=_tls(order),
             ssl_disabled=told.tls == "off", conv=dict(encoders), cursorclass=pymysql.cursors.SSCursor,
@@ -91,7 +92,7 @@ def _tls(order: Order) -> ssl.SSLContext | None:
 
 
 def _ask(connection: pymysql.Connection[Any], order: Order, landing: Landing) -> None:
-    with closing(connection.cursor()) as cursor:
+    with _cursor(connection) as cursor:
         for setting in _settings(connection, order):
             cursor.execute(setting)
         cursor.execute(order.statement.text(lambda name: f" {connection.escape(order.values[name])} "))
@@ -103,6 +104,19 @@ def _ask(connection: pymysql.Connection[Any], order: Order, landing: Landing) ->
             landing.cells(_with_numbers(rows, bits) if bits else rows)
             order.check_time()
         landing.cells([])
+
+
+@contextmanager
+def _cursor(connection: pymysql.Connection[Any]) -> Iterator[Any]:
+    """A cursor that, after an error, does not ask for all rows that are left before it is gone."""
+    cursor = connection.cursor()
+    try:
+        yield cursor
+    except BaseException:
+        result = getattr(connection, "_result", None)
+        if result is not None:
+            result.unbuffered_active = False
+        raise
 
 
 def _settings(connection: pymysql.Connection[Any], order: Order) -> list[str]:
@@ -128,15 +142,6 @@ def _with_numbers(rows: list[tuple[Any, ...]], bits: list[int]) -> list[list[Any
             if row[place] is not None:
                 row[place] = int.from_bytes(row[place], "big")
     return made
-
-
-def _drop(connection: pymysql.Connection[Any]) -> None:
-    """Close without asking for the rows that are left, which closing the cursor would."""
-    result = getattr(connection, "_result", None)
-    if result is not None:
-        result.unbuffered_active = False
-    if connection.open:
-        connection.close()
 
 
 def _refusal(error: pymysql.Error, order: Order) -> CtnbError:

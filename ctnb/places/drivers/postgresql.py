@@ -145,6 +145,8 @@ def _copy(connection: psycopg.Connection[Any], order: Order, landing: Landing) -
         _expect(connection.pgconn, wait, pq.ExecStatus.COPY_OUT)
         _receive(connection.pgconn, wait, landing, order)
         _expect(connection.pgconn, wait, pq.ExecStatus.COMMAND_OK)
+        while connection.pgconn.get_result() is not None:
+            pass
     connection.execute("ROLLBACK")
 
 

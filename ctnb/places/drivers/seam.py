@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ctnb.contracts.places import Connection
 from ctnb.errors import SourceFailed, SourceInvalid, UsageError
@@ -151,7 +151,7 @@ class Landing:
 
     def __init__(self, writer: Writer, seen: Callable[[int], None]) -> None:
         """Rows go to `writer`; `seen` is told their number now and then."""
-        self._writer, self._seen = writer, seen
+        self._stream, self._writer, self._seen = _Stream(writer), writer, seen
         self._parquet: pq.ParquetWriter | None = None
         self._told = 0.0
         self.rows = 0
@@ -200,15 +200,20 @@ class Landing:
             fit = int(BATCH_BYTES * batch.num_rows / max(batch.nbytes, 1))
             self.batch_rows = max(1, min(fit, 4 * self.batch_rows, BATCH_ROWS))
 
-    def close(self) -> None:
-        """Write what ends the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Write what ends the file; or, after an error, nothing."""
+        self._stream.dropped = kind is not None
         if self._parquet is not None:
             self._parquet.close()
+        self._seen(self.rows)
 
     def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
         import pyarrow.parquet as pq
 
-        return pq.ParquetWriter(_Stream(self._writer), schema, compression="zstd", compression_level=1)
+        return pq.ParquetWriter(self._stream, schema, compression="zstd", compression_level=1)
 
     def _count(self, rows: int) -> None:
         self.rows += rows
@@ -221,12 +226,15 @@ class _Stream:
     """A snapshot as the file that Arrow writes to."""
 
     closed = False
+    dropped = False
+    """Whether the snapshot is given up, so that what Arrow still writes goes nowhere."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
     def write(self, chunk: Any) -> int:
-        self._writer.write(bytes(chunk))
+        if not self.dropped:
+            self._writer.write(bytes(chunk))
         return len(chunk)
 
     def tell(self) -> int:
