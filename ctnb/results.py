@@ -95,8 +95,8 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
 def _notes(at: Supervisor, told: Any) -> list[str]:
     """What the reading noted of the source, as far as it is short words: a kernel may write anything."""
     notes = [str(one) for one in told] if isinstance(told, list) else []
-    clean = redaction.guard([at.folder("read")])
-    return [clean(one) for one in notes if len(one) <= NOTE_CHARACTERS][:NOTES]
+    redact = redaction.redactor([at.folder("read")])
+    return [redact(one) for one in notes if len(one) <= NOTE_CHARACTERS][:NOTES]
 
 
 def _source_facts(at: Supervisor) -> dict[str, Any]:
