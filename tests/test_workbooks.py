@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import random
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
 import reading_files
+from biff12 import xlsb
 from error_texts import whole_story
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from ctnb.datasets import Contract, Dataset
 from ctnb.errors import SourceInvalid
+from ctnb.proposals import proposing
 from ctnb.reads import Reading
+from ctnb.settings import Project
 from ctnb.sources import workbook_files, workbooks
 from ctnb.sources.opened import Asked
+from ctnb.sources.workbook_shape import listed
 
 CANARY = "Xanthippe Quill"
 
@@ -183,6 +189,45 @@ def test_titles_totals_and_footnotes_are_left_out_by_name(tmp_path: Path) -> Non
     assert (7, 0) == (found.rows_read, found.rows_rejected)
 
 
+def test_what_is_left_out_is_named_by_its_place_alone(tmp_path: Path) -> None:
+    """A person finds the notes on the sheet; the record does not quote them."""
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(saved(book(REPORT)))
+    with duckdb.connect() as connection:
+        found = workbooks.opener("xlsx")(path, Asked()).load(connection, tmp_path)
+    assert {"title rows": [1, 2], "totals": [8], "footnotes": [10, 11]} == dict(found.left_out_at)
+    assert found.notes == (
+        "Left out as title rows: rows 1 and 2 of the sheet.",
+        "Left out as totals: row 8 of the sheet.",
+        "Left out as footnotes: rows 10 and 11 of the sheet.",
+    )
+
+
+def test_a_proposal_asks_for_the_notes_and_copies_none(project: Project) -> None:
+    """They may name a person: who writes the description reads them on the sheet."""
+    path = project.notebooks / "report.xlsx"
+    path.write_bytes(saved(book([[f"Prepared by {CANARY}"], *REPORT])))
+    made = proposing.propose(project, "report", str(path))
+    asked = "Notes were left out: rows 1 to 3, 11 and 12 of the sheet. Do they belong into description:?"
+    assert any(question.startswith(asked) for question in made.questions)
+    assert CANARY not in made.path.read_text(encoding="utf-8") + repr(made)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ([3], "row 3"),
+        ([3, 4], "rows 3 and 4"),
+        ([1, 2, 3, 9], "rows 1 to 3 and 9"),
+        ([1, 3, 5, 6], "rows 1, 3, 5 and 6"),
+        (list(range(1, 30, 2)), "rows 1, 3, 5, 7, 9, 11, 13, 15 and 7 more"),
+    ],
+)
+def test_places_are_listed_as_people_write_them(numbers: list[int], text: str) -> None:
+    """Runs are put together, and there are never more than a line of them."""
+    assert text == listed(numbers)
+
+
 def test_a_header_alone_is_a_table_of_no_rows(tmp_path: Path) -> None:
     """Nothing to report is a result."""
     found = reading(tmp_path, book([["h", "b"]]), contract(*text("h", "b")))
@@ -302,7 +347,11 @@ def test_hidden_sheets_are_told_and_not_read(tmp_path: Path) -> None:
     made.worksheets[1].sheet_state, made.worksheets[2].sheet_state = "hidden", "veryHidden"
     path = tmp_path / "a.xlsx"
     path.write_bytes(saved(made))
-    assert ("hidden sheets with rows that were not read: 2",) == workbooks.opener("xlsx")(path, Asked()).notes
+    opened = workbooks.opener("xlsx")
+    assert ("Hidden, with rows, and not read: sheets 2 and 3.",) == opened(path, Asked()).notes
+    assert ("Hidden, and not read: sheets 2 and 3.",) == opened(path, Asked(sheet=1)).notes
+    told = ("Hidden, and read because dataset.yml says so: sheet 2.", "Hidden, and not read: sheet 3.")
+    assert told == opened(path, Asked(sheet="Sheet 2")).notes
     assert [("shown",)] == rows(reading(tmp_path, made, contract(*text("h"))))
 
 
@@ -408,3 +457,46 @@ def test_an_ods_is_read(tmp_path: Path, cell: str, expected: str) -> None:
         archive.writestr("content.xml", f"<office:document-content{NAMES}><office:body><office:spreadsheet>"
                          f"{sheet}</office:spreadsheet></office:body></office:document-content>")  # fmt: skip
     assert [(expected,)] == rows(reading(tmp_path, made.getvalue(), contract(*text("h"), name="a.ods")))
+
+
+def test_a_binary_workbook_is_read_like_the_others(tmp_path: Path) -> None:
+    """Text, numbers, truth and blanks of an xlsb, beneath a title; a hidden sheet is told."""
+    sheet = [["Deaths by town"], [], ["Town", "Code", "Deaths", "Final"],
+             ["Andover", "001", 1.0, True], ["Ansonia é", None, 0.1, False]]  # fmt: skip
+    content = xlsb(sheet, [["h"], ["x"]], hidden=[2])
+    under = contract(*text("Town", "Code", "Deaths", "Final"), name="a.xlsb")
+    found = reading(tmp_path, content, under)
+    assert [("Andover", "001", "1", "true"), ("Ansonia é", None, "0.1", "false")] == rows(found)
+    assert {"title rows": 1} == dict(found.left_out)
+    path = tmp_path / "a.xlsb"
+    path.write_bytes(content)
+    opened = workbooks.opener("xlsb")
+    assert ("Hidden, with rows, and not read: sheet 2.",) == opened(path, Asked()).notes
+
+
+def test_a_damaged_binary_workbook_is_refused_or_read(tmp_path: Path) -> None:
+    """Other bytes in its records are an error of ours, or other cells; never a traceback."""
+    parts: dict[str, bytes] = {}
+    with zipfile.ZipFile(
+        io.BytesIO(xlsb([["Town", "n"], *[[CANARY, float(n)] for n in range(30)]]))
+    ) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    chance, outcomes = random.Random(5), set()
+    for _ in range(60):
+        name = chance.choice(["xl/workbook.bin", "xl/worksheets/sheet1.bin"])
+        content = bytearray(parts[name])
+        for _ in range(chance.randrange(1, 4)):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        path = tmp_path / "a.xlsb"
+        with zipfile.ZipFile(path, "w") as archive:
+            for one, whole in parts.items():
+                archive.writestr(one, bytes(content) if one == name else whole)
+        try:
+            with duckdb.connect() as connection:
+                workbooks.opener("xlsb")(path, Asked()).load(connection, tmp_path)
+        except SourceInvalid as error:
+            outcomes.add("refused")
+            assert CANARY not in str(error)
+        else:
+            outcomes.add("read")
+    assert {"refused", "read"} == outcomes

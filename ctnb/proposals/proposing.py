@@ -26,6 +26,7 @@ from ctnb.settings import Project
 from ctnb.snapshots import Snapshot
 from ctnb.sources.formats import open_source
 from ctnb.sources.opened import Asked
+from ctnb.sources.workbook_shape import listed
 from ctnb.values import TYPES
 
 _MUCH_ALIKE = 0.8
@@ -127,7 +128,10 @@ def _draft(project: Project, slug: str, found: Path, snapshot: Snapshot, asked: 
         rows=seen[0].rows + len(loaded.misfits) + sum(loaded.left_out.values()),
         keys=_keys(proposed, seen), rejects=len(loaded.misfits), left_out=loaded.left_out,
         notes=(*notes, *_delimited(delimiter), *loaded.notes),
-        asks=(*_wide(header), *_nulls_elsewhere(choices, seen, names), *_like_others(project, title, header)),
+        asks=(
+            *_left_notes(loaded.left_out_at), *_wide(header), *_nulls_elsewhere(choices, seen, names),
+            *_like_others(project, title, header),
+        ),
     )  # fmt: skip
 
 
@@ -258,6 +262,17 @@ def _nulls_elsewhere(
 
 def _delimited(delimiter: str | None) -> tuple[str, ...]:
     return (f"Cells are separated by a {sniffing.DELIMITERS[delimiter]}.",) if delimiter else ()
+
+
+def _left_notes(left_out_at: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+    """Where notes stand that were left out; they are not copied, because they may name a person."""
+    rows = sorted({*left_out_at.get("title rows", ()), *left_out_at.get("footnotes", ())})
+    if not rows:
+        return ()
+    return (
+        f"Notes were left out: {listed(rows)} of the sheet. Do they belong into description:? Copy what does, without "
+        "names of people.",
+    )
 
 
 def _wide(header: Sequence[str]) -> tuple[str, ...]:

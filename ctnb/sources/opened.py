@@ -6,7 +6,7 @@ A kind of source is one module with a function `opened(path, asked)`; `ctnb.sour
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -61,6 +61,8 @@ class Loaded:
     """Records that do not fit the header; they become rejects."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Records that a named rule leaves out, e.g. footnotes of a workbook, by rule."""
+    left_out_at: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Where these stand in the source, by rule: rows of a sheet, from 1."""
     typed_dates: bool = False
     """Whether cells that are dates came as ISO text, which counts besides the format a contract gives."""
     notes: tuple[str, ...] = ()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 from ctnb.errors import SourceInvalid
+from ctnb.sources import binary_sheets
 
 INFLATED_BYTES = 4 << 30
 """The most that a workbook's members may hold; a full sheet of a million rows holds about one."""
@@ -35,6 +37,23 @@ def check(path: Path, kind: str) -> None:
             raise _other(kind, f"a workbook of kind {found}" if found else "an archive of another kind")
 
 
+def hidden_sheets(path: Path, limit: int = 4 << 20) -> tuple[int, ...]:
+    """
+    The numbers of the sheets of an xlsx workbook that are hidden, from 1; none for other kinds.
+
+    The list of sheets says so (ECMA-376 Part 1, 18.2.19); it is read without the sheets themselves.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("xl/workbook.xml") as stream:
+            text = stream.read(limit)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error):
+        return ()
+    sheets = re.findall(rb"<(?:\w+:)?sheet\s[^>]*>", text)
+    return tuple(
+        n for n, sheet in enumerate(sheets, 1) if re.search(rb"""\sstate=["'](hidden|veryHidden)""", sheet)
+    )
+
+
 def damaged() -> SourceInvalid:
     """The error of a workbook that cannot be read."""
     return SourceInvalid(
@@ -57,7 +76,7 @@ def _zipped(path: Path) -> str:
             members = archive.infolist()
             names = {member.filename for member in members}
             manifest = _manifest(archive, names)
-            corners = [_corner(archive, name) for name in names if name.startswith("xl/worksheets/sheet")]
+            corners = [_corner(archive, name) for name in names if name.startswith("xl/worksheets/")]
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError):
         members = None
     if members is None:
@@ -79,8 +98,10 @@ def _manifest(archive: zipfile.ZipFile, names: set[str], limit: int = 4 << 20) -
 
 
 def _corner(archive: zipfile.ZipFile, name: str, head_bytes: int = 4096) -> tuple[int, int] | None:
-    """The last row and column of an xlsx sheet as it says itself; None when it does not."""
+    """The last row and column of an xlsx sheet as it says itself, of an xlsb sheet as it has; None when not known."""
     with archive.open(name) as stream:
+        if name.endswith(".bin"):
+            return binary_sheets.corner(stream)
         found = _DIMENSION.search(stream.read(head_bytes))
     if found is None:
         return None

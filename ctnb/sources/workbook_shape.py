@@ -88,6 +88,22 @@ def find_footer(rows: Sequence[tuple[int, Row]], width: int) -> Mapping[int, str
     return found
 
 
+def listed(numbers: Sequence[int], what: str = "row") -> str:
+    """`numbers`, which ascend, as people write them: row 3; rows 1 to 4, 7 and 9; beyond eight groups how many."""
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    texts = [f"{one[0]} to {one[-1]}" if len(one) > 2 else ", ".join(map(str, one)) for one in groups[:8]]
+    more = len(numbers) - sum(len(one) for one in groups[:8])
+    texts += [f"{more:,} more"] if more else []
+    head, _, last = ", ".join(texts).rpartition(", ")
+    joined = f"{head} and {last}" if head else last
+    return f"{what}{'s' if len(numbers) > 1 else ''} {joined}"
+
+
 def _is_group(upper: Row, lower: Row) -> bool:
     """Whether `upper` holds titles of groups of columns: over filled cells, at least one over several."""
     above, below = _filled(upper), _filled(lower)

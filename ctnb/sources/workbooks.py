@@ -10,8 +10,7 @@ the one stored with it.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ctnb.errors import SourceInvalid
 from ctnb.sources import workbook_files
 from ctnb.sources.opened import Asked, Loaded
-from ctnb.sources.workbook_shape import HeaderPlace, Row, find_footer, find_header, join_header
+from ctnb.sources.workbook_shape import HeaderPlace, Row, find_footer, find_header, join_header, listed
 from ctnb.values import quote_text
 
 if TYPE_CHECKING:
@@ -72,9 +71,15 @@ class Workbook:
         end = min(footer, default=None)
         ends = "" if end is None else f" WHERE _row < {end}"
         connection.execute(f"CREATE VIEW numbered AS SELECT * FROM filled{ends}")
-        left_out = {"title rows": self._title_rows(), **Counter(footer.values())}
-        left_out = {rule: rows for rule, rows in left_out.items() if rows}
-        return Loaded(left_out=left_out, typed_dates=True, notes=self.notes)
+        at = {"title rows": self._title_rows()}
+        for rule in ("totals", "footnotes"):
+            at[rule] = sorted(row for row, found in footer.items() if found == rule)
+        at = {rule: rows for rule, rows in at.items() if rows}
+        notes = (f"Left out as {rule}: {listed(rows)} of the sheet." for rule, rows in at.items())
+        return Loaded(
+            left_out={rule: len(rows) for rule, rows in at.items()}, left_out_at=at, typed_dates=True,
+            notes=(*self.notes, *notes),
+        )  # fmt: skip
 
     def _load_filled(self, connection: duckdb.DuckDBPyConnection, names: list[str]) -> None:
         """The table `filled`: the rows below the header that are not blank, with their rows on the sheet."""
@@ -91,9 +96,9 @@ class Workbook:
         connection.execute(f"CREATE TABLE filled AS SELECT _row, {cells} FROM sheet WHERE NOT ({blank})")
         connection.unregister("sheet")
 
-    def _title_rows(self) -> int:
+    def _title_rows(self) -> list[int]:
         above = self.sheet.slice(0, self.place.first)
-        return sum(1 for row in _rows(above) if any((cell or "").strip() for cell in row))
+        return [n for n, row in enumerate(_rows(above), 1) if any((cell or "").strip() for cell in row)]
 
 
 def opener(kind: str) -> Callable[[Path, Asked], Workbook]:
@@ -108,7 +113,7 @@ def opener(kind: str) -> Callable[[Path, Asked], Workbook]:
 
 def _opened(path: Path, asked: Asked) -> Workbook:
     reader = _trying(lambda: _fastexcel().read_excel(path.read_bytes()))
-    sheet, notes = _chosen(reader, asked.sheet)
+    sheet, notes = _chosen(reader, asked.sheet, path)
     table = _texts(sheet)
     place = _header_place(table, asked.header_row)
     table = _without_empty_columns(table, place)
@@ -116,20 +121,29 @@ def _opened(path: Path, asked: Asked) -> Workbook:
     return Workbook(table, place, header, notes)
 
 
-def _chosen(reader: Any, wanted: str | int | None) -> tuple[Any, tuple[str, ...]]:
+def _chosen(reader: Any, wanted: str | int | None, path: Path) -> tuple[Any, tuple[str, ...]]:
     """The sheet that is `wanted`, or the only visible one with rows. Raises SourceInvalid."""
     names = reader.sheet_names
     if wanted is not None:
-        return _loaded(reader, _place(names, wanted)), ()
-    sheets = [sheet for sheet in (_loaded(reader, place) for place in range(len(names))) if sheet.height]
-    visible = [sheet for sheet in sheets if sheet.visible == "visible"]
+        place = _place(names, wanted)
+        return _loaded(reader, place), _hidden_notes(workbook_files.hidden_sheets(path), place + 1)
+    sheets = [(place, _loaded(reader, place)) for place in range(len(names))]
+    filled = [(place, sheet) for place, sheet in sheets if sheet.height]
+    visible = [sheet for _, sheet in filled if sheet.visible == "visible"]
     if len(visible) != 1:
         raise SourceInvalid(
             f"The workbook has {len(visible)} visible sheets with rows, of {len(names)} sheets.",
             hint="Say which: source: sheet: in dataset.yml, its name or its number from 1.",
         )
-    hidden = len(sheets) - len(visible)
-    return visible[0], (f"hidden sheets with rows that were not read: {hidden}",) if hidden else ()
+    hidden = [place + 1 for place, sheet in filled if sheet.visible != "visible"]
+    return visible[0], (f"Hidden, with rows, and not read: {listed(hidden, 'sheet')}.",) if hidden else ()
+
+
+def _hidden_notes(hidden: Sequence[int], read: int) -> tuple[str, ...]:
+    """What to say of the `hidden` sheets where a person chose the sheet number `read`."""
+    others = [place for place in hidden if place != read]
+    notes = [f"Hidden, and read because dataset.yml says so: sheet {read}."] if read in hidden else []
+    return (*notes, *([f"Hidden, and not read: {listed(others, 'sheet')}."] if others else []))
 
 
 def _place(names: list[str], wanted: str | int) -> int:
