@@ -388,15 +388,24 @@ CREDENTIALS: Mapping[str, tuple[dict[str, Any], str, str]] = {
 def test_credentials_are_sent_by_reference(
     server: WebServer, request_: Request, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """A token, a header, or user and password in UTF-8; where they go in the clear, a note says so."""
+    """A token, a header, or user and password in UTF-8."""
     keys, name, sent = CREDENTIALS[how]
     monkeypatch.setenv("VISITS_TOKEN", TOKEN + ("\n" if how != "account" else ""))
     server.answers["/a.csv"] = sends()
-    found = fetch(request_, server.url + "/a.csv", **keys)
+    fetch(request_, server.url + "/a.csv", **keys)
     assert [sent] == server.headers(name)
+
+
+def test_secrets_are_not_sent_in_the_clear(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By http only to this machine itself; a file without a secret may come from anywhere."""
+    monkeypatch.setenv("VISITS_TOKEN", TOKEN)
+    url = "http://data.example.invalid/a.csv"
+    told = refused(request_, url, UsageError, token={"secret": "VISITS_TOKEN"})
+    assert "a secret would be sent there in the clear" in told.what
     assert (
-        "Asked for over http: others on the way can read the rows and what was sent with it.",
-    ) == found.notes
+        "data.example.invalid did not answer (ConnectionError), 5 times."
+        == refused(request_, url, SourceFailed).what
+    )
 
 
 @pytest.mark.parametrize("status", [401, 403])

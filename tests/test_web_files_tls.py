@@ -111,7 +111,7 @@ def test_a_server_without_tls_is_no_https(request_: Request) -> None:
 def test_a_file_of_certificates_that_is_not_there_is_told(server: WebServer, request_: Request) -> None:
     """Before anything is asked, and not as the server's fault."""
     told = refused(request_, server.url + "/a.csv", UsageError, ca_file="none.pem")
-    assert "The file of certificates none.pem is not there." == told
+    assert "none.pem under ca_file: is not there or holds no certificate in PEM." == told
     assert [] == server.asked
 
 

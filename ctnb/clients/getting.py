@@ -80,11 +80,11 @@ class Moved(SourceFailed):
     page: str = ""
 
 
-class TooLarge(Exception):
-    """An answer does not fit into `BODY_LIMIT`."""
+class TooLarge(SourceFailed):
+    """An answer has more bytes than are taken into memory."""
 
 
-class _AgainError(Exception):
+class AgainError(Exception):
     """An answer that says: try again; or none. Its text quotes nothing."""
 
     def __init__(self, told: str, wait_s: float | None = None) -> None:
@@ -92,14 +92,32 @@ class _AgainError(Exception):
         self.wait_s = wait_s
 
 
+def repeating(stop: Callable[[RetryCallState], bool], pause_s: float) -> Retrying:
+    """
+    What calls a function again as long as it raises AgainError, until `stop`; then it raises the last one.
+
+    It waits as long as the error says, else first `pause_s` seconds, then each time twice as long, 10 s at most.
+    """
+    backing_off = wait_exponential(multiplier=pause_s, max=10)
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        told_s = error.wait_s if isinstance(error, AgainError) else None
+        return backing_off(state) if told_s is None else told_s
+
+    return Retrying(stop=stop, wait=wait, retry=retry_if_exception_type(AgainError), reraise=True)
+
+
 def is_private_way(origin: str) -> bool:
     """Whether what is sent to the address `origin` can be read by nobody on the way."""
-    place = urlsplit(origin)
-    if place.scheme == "https" or place.hostname == "localhost":
-        return True
+    return urlsplit(origin).scheme == "https" or _is_loopback(origin)
+
+
+def _is_loopback(origin: str) -> bool:
+    host = urlsplit(origin).hostname or ""
     with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(place.hostname or "").is_loopback
-    return False
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def check_way(origin: str) -> None:
@@ -132,14 +150,14 @@ class Getter:
         `origin` is the address without a path, `auth` user and password, `timeout_s` the seconds to wait for each
         answer, `wait_s` those in which a 202 must become another answer, `pause_s` those before the first
         repetition; each next pause is twice as long unless Retry-After says another. Raises UsageError when
-        `ca_file` holds no certificates.
+        `ca_file` holds no certificates, or a header cannot be sent.
         """
         self.origin = origin.rstrip("/")
         self.who = urlsplit(origin).netloc
         self._timeout_s, self._wait_s, self._pause_s = timeout_s, wait_s, pause_s
-        self._verify = _checked(ca_file) if ca_file else None
+        self._verify = checked_file(ca_file) if ca_file else None
         self._session = requests.Session()
-        self._session.auth = auth or _nobody
+        self._session.auth = auth or nobody
         self._session.headers["User-Agent"] = "ctnb"
         self._session.headers.update(headers or {})
 
@@ -166,7 +184,7 @@ class Getter:
             response, taken = self._insisted(address, query, take)
             if not isinstance(taken, bytes):
                 return taken
-            told_s = _retry_after(response)
+            told_s = retry_after(response)
             wait_s = pause_s if told_s is None else told_s
             if time.monotonic() + wait_s > end:
                 raise SourceFailed(
@@ -193,22 +211,9 @@ class Getter:
     def _insisted(
         self, address: str, query: Mapping[str, Any] | None, take: Callable[[requests.Response], T]
     ) -> tuple[requests.Response, T | bytes]:
-        backing_off = wait_exponential(multiplier=self._pause_s, max=10)
-
-        def wait(state: RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            told_s = error.wait_s if isinstance(error, _AgainError) else None
-            return backing_off(state) if told_s is None else told_s
-
-        retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait,
-            retry=retry_if_exception_type(_AgainError),
-            reraise=True,
-        )
         try:
-            return retrying(self._once, address, query, take)
-        except _AgainError as again:
+            return repeating(stop_after_attempt(ATTEMPTS), self._pause_s)(self._once, address, query, take)
+        except AgainError as again:
             told = str(again)
         raise SourceFailed(f"{self.who} did not answer: {told}, {ATTEMPTS} times.", hint="Try again later.")
 
@@ -227,7 +232,7 @@ class Getter:
                 if response.status_code == 202:
                     return response, response.content  # short: it says where to look again
                 return response, take(response)
-            told, wait_s = f"status {response.status_code}", _retry_after(response)
+            told, wait_s = f"status {response.status_code}", retry_after(response)
             wait_s = _reset_time(response) if wait_s is None else wait_s
             response.close()
         except requests.exceptions.SSLError:
@@ -244,7 +249,7 @@ class Getter:
                 f"{self.who} wants to be left alone for {wait_s:,.0f} seconds ({told}).",
                 hint="Try again then. An app token or an API key usually allows more requests.",
             )
-        raise _AgainError(told, wait_s)
+        raise AgainError(told, wait_s)
 
     def _moved(self, response: requests.Response) -> Moved:
         """A redirect names its host and nothing more: the rest of an address can be a secret."""
@@ -263,7 +268,7 @@ class Getter:
             content += chunk
             if len(content) > limit:
                 response.close()
-                raise TooLarge
+                raise TooLarge(f"{self.who} sent an answer of more than {limit >> 20} MB.")
         return Answer(self.who, response.status_code, response.headers, bytes(content))
 
 
@@ -308,7 +313,7 @@ class Stream:
             yield chunk
 
 
-def _checked(ca_file: Path) -> str:
+def checked_file(ca_file: Path) -> str:
     """The file's name, once it is known to hold certificates. Raises UsageError."""
     try:
         ssl.create_default_context(cafile=str(ca_file))
@@ -319,12 +324,12 @@ def _checked(ca_file: Path) -> str:
     raise UsageError(f"{ca_file.name} under ca_file: is not there or holds no certificate in PEM.")
 
 
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """An account that is none: without it requests would look into .netrc."""
     return request
 
 
-def _retry_after(response: requests.Response) -> float | None:
+def retry_after(response: requests.Response) -> float | None:
     """The seconds that an answer asks to wait (RFC 9110, section 10.2.3), or None."""
     told = response.headers.get("Retry-After", "").strip()
     with contextlib.suppress(ValueError):

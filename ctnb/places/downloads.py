@@ -9,21 +9,19 @@ or the context of an error raised here.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import email.utils
 import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
-from ctnb import clock
+from ctnb.clients.getting import PATIENCE_S, AgainError, checked_file, nobody, repeating, retry_after
 from ctnb.errors import SourceFailed, SourceInvalid
 from ctnb.snapshots import CHUNK_BYTES, Writer
 
@@ -31,21 +29,11 @@ ATTEMPTS = 5
 """How often in a row an attempt may bring nothing before the download is given up."""
 PROGRESS_BYTES = 1 << 20
 """What an attempt must bring beyond all earlier ones so that it counts as having brought something."""
-PATIENCE_S = 120.0
-"""The longest Retry-After that is waited for."""
 SLOWEST_BYTES = 1024
 """Bytes that must come within the time-out; a server that sends less is as good as silent."""
 REDIRECTS = 5
 MOVED = (301, 302, 303, 307, 308)
 BUSY = (408, 425, 429)
-
-
-class AgainError(Exception):
-    """An attempt that failed but may work again. Its text quotes no address and no answer."""
-
-    def __init__(self, told: str, wait_s: float | None = None) -> None:
-        super().__init__(told)
-        self.wait_s = wait_s
 
 
 @dataclass(frozen=True)
@@ -95,7 +83,7 @@ class Download:
         self._pause_s = pause_s
         self._session = requests.Session()
         self._session.trust_env = False  # no .netrc; proxies are looked up for each address
-        self._session.auth = _nobody
+        self._session.auth = nobody
         self._arrived = Arrived()
         self._writer: Writer | None = None
         self._fruitless, self._furthest = 0, 0
@@ -106,19 +94,9 @@ class Download:
 
         Raises SourceFailed when it could not be had now, SourceInvalid when it is too large.
         """
-        backing_off = wait_exponential(multiplier=self._pause_s, max=30)
-
-        def wait(state: RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            told_s = error.wait_s if isinstance(error, AgainError) else None
-            return backing_off(state) if told_s is None else told_s
-
-        retrying = Retrying(
-            stop=lambda state: self._fruitless >= ATTEMPTS, wait=wait,
-            retry=retry_if_exception_type(AgainError), reraise=True,
-        )  # fmt: skip
+        again = repeating(lambda state: self._fruitless >= ATTEMPTS, self._pause_s)
         try:
-            return retrying(self._attempt, conditions)
+            return again(self._attempt, conditions)
         except AgainError as error:
             told = str(error)
         finally:
@@ -317,20 +295,13 @@ def who(url: str) -> str:
     return (place.hostname or "The server") + (f":{place.port}" if place.port else "")
 
 
-def trusted(ca_file: str | None) -> bool | str:
-    """What certificates are verified by: a file of the contract's, of the environment's, or what requests brings."""
-    return ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
+def trusted(ca_file: Path | None) -> bool | str:
+    """
+    What certificates are verified by: a file of the contract's, of the environment's, or what requests brings.
 
-
-def retry_after(response: requests.Response) -> float | None:
-    """The seconds that an answer asks to wait (RFC 9110, section 10.2.3), or None."""
-    told = response.headers.get("Retry-After", "").strip()
-    with contextlib.suppress(ValueError):
-        return max(0.0, float(told))
-    with contextlib.suppress(ValueError, TypeError):
-        moment = email.utils.parsedate_to_datetime(told)
-        return max(0.0, (moment.astimezone(dt.UTC) - clock.now()).total_seconds())
-    return None
+    Raises UsageError when `ca_file` holds no certificates.
+    """
+    return checked_file(ca_file) if ca_file else os.environ.get("REQUESTS_CA_BUNDLE") or True
 
 
 def _may_know(own: str, url: str) -> bool:
@@ -340,8 +311,3 @@ def _may_know(own: str, url: str) -> bool:
     known = (first.hostname, first.port or ports[first.scheme], first.scheme)
     seen = (other.hostname, other.port or ports[other.scheme], other.scheme)
     return seen in (known, (first.hostname, 443, "https") if known[1:] == (80, "http") else known)
-
-
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An account that is none: without it requests would take one from the address."""
-    return request

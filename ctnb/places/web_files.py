@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
 
 from ctnb import clock, digests
+from ctnb.clients.getting import check_way
 from ctnb.contracts.places import Web
 from ctnb.errors import NothingNew, SourceFailed, SourceInvalid, UsageError
 from ctnb.places.downloads import Download, Wanted, trusted, who
@@ -70,7 +71,7 @@ class Page:
     """What is known of the file before it comes, and what its answer says of it."""
 
     def __init__(self, place: Web, request: Request) -> None:
-        """Raises UsageError for a secret that is not set or cannot be sent, or a ca_file that is not there."""
+        """Raises UsageError for a secret that is not set or cannot be sent, or a ca_file without certificates."""
         self.place, self.request = place, request
         self.who = who(place.url)
         self.name = _of_path(place.url) or "download"
@@ -78,16 +79,14 @@ class Page:
         self._kind, self._head = "", b""
         known = {} if request.again else request.position
         self._known = known if known.get("at") == self._keyed("") else {}
-        ca_file = str(request.project / place.ca_file) if place.ca_file else None
-        if ca_file and not Path(ca_file).is_file():
-            raise UsageError(
-                f"The file of certificates {Path(ca_file).name} is not there.",
-                hint=f"Expected at {ca_file}. Correct source: web: ca_file: in dataset.yml.",
-            )
+        if _secret_names(place):
+            check_way(place.url)
+        ca_file = request.project / place.ca_file if place.ca_file else None
         self.wanted = Wanted(
             url=place.url.partition("#")[0], own=_headers(place, request),
-            hosts=frozenset(host.lower() for host in place.hosts), limit_bytes=place.at_most_mb << 20,
-            timeout_s=place.timeout_s, verify=trusted(ca_file), packed=not self.name.endswith((".gz", ".zip")),
+            hosts=frozenset(host.lower() for host in place.hosts), verify=trusted(ca_file),
+            limit_bytes=place.at_most_mb << 20, timeout_s=place.timeout_s,
+            packed=not self.name.endswith((".gz", ".zip")),
         )  # fmt: skip
 
     @property
@@ -147,19 +146,12 @@ class Page:
 
     def notes(self, response: requests.Response) -> tuple[str, ...]:
         """What a person should know of how the file came."""
-        notes = []
-        bare = urlsplit(self.place.url).scheme == "http"
-        if bare and self.wanted.own:
-            notes.append(
-                "Asked for over http: others on the way can read the rows and what was sent with it."
-            )
-        if "Content-Length" not in response.headers and "chunked" not in response.headers.get(
+        told = "Content-Length" in response.headers or "chunked" in response.headers.get(
             "Transfer-Encoding", ""
-        ):
-            notes.append(
-                "The server does not say how long the file is: had it broken off, nobody could tell."
-            )
-        return tuple(notes)
+        )
+        if told:
+            return ()
+        return ("The server does not say how long the file is: had it broken off, nobody could tell.",)
 
     def _keyed(self, etag: str) -> str:
         return digests.keyed(digests.of_bytes(f"{self.place.url}\n{etag}".encode()), self.request.key)
