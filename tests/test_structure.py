@@ -26,7 +26,7 @@ datasets demo ledger places settings stepfiles
 asks bars constraints doctor gathering jupyter tables withheld
 portals privacy reads redaction transforms
 displays projects proposals records reviewing
-comparing indexes leases releases schemas templates
+comparing indexes leases rejections releases schemas templates
 checks guards publishing
 answering steps
 rendering results verification

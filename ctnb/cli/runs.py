@@ -147,23 +147,29 @@ def verify(run_id: str | None, json_: bool) -> None:
 
 @runs.command()
 @click.argument("run_id", metavar="RUN")
-def rejects(run_id: str) -> None:
-    """Count the rows a run set aside, and say where their originals lie."""
-    from ctnb import records
+@click.option("--rows", "rows_", is_flag=True, help="List each row: its file, number, column and rule.")
+@click.option("--csv", "csv_", metavar="PATH", help="Write the originals into this new file, to mend them.")
+def rejects(run_id: str, rows_: bool, csv_: str | None) -> None:
+    """Count what a run set aside or emptied, and say where the originals lie."""
+    from ctnb import records, rejections
 
     project = settings.project()
     record = records.find(project, run_id)
-    if record.read is None:
-        raise UsageError(f"Run {record.run} did not read.", hint="See: ctnb runs show RUN")
-    click.echo(f"{record.read.rows_rejected:,} of {record.read.rows_read:,} rows rejected.")
-    if record.read.rejects:
-        printing.table(["column", "rule", "rows"], [[r.column, r.rule, r.rows] for r in record.read.rejects])
-        path = project.root / ".ctnb" / "work" / record.run / "read" / "rejects.parquet"
+    found = rejections.of_run(project, record)
+    click.echo(f"{found.read.rows_rejected:,} of {found.read.rows_read:,} rows rejected.")
+    if found.counts:
+        printing.table(["column", "rule", "what became of them", "count", "share"], found.counts)
         click.echo(
-            f"Originals, private: {path}"
-            if path.is_file()
+            f"Originals, private: {found.path}"
+            if found.path
             else "The originals are gone with the work folder."
         )
+    if rows_:
+        header = ["file", "row", "column", "rule", "what became of it"]
+        printing.table(header, [[*row[:1], str(row[1]), *row[2:]] for row in rejections.rows(found)])
+    if csv_:
+        written = rejections.write(project, found, csv_)
+        click.echo(f"{written:,} records written to {csv_}, which only you can read.")
 
 
 @runs.command()
