@@ -23,7 +23,9 @@ SHORTEST = 4
 SHORTEST_NUMBER = 6
 """Numbers with fewer digits stand in any count; they are left. A Social Security number has nine."""
 
-READ_TABLE = "read.parquet"
+READ_TABLE, REJECTS = "read.parquet", "rejects.parquet"
+TABLES = (READ_TABLE, "transform.parquet")
+"""What steps write; other Parquet files there are snapshots, or the analyst's own."""
 NOTHING_READ = "[not kept: nothing was read yet, so ctnb cannot tell which texts are cells]\n"
 
 PICTURES = ("image/png", "image/jpeg", "image/gif", "application/pdf")
@@ -90,8 +92,9 @@ def _redacted(data: Any, redact: Redactor) -> Any:
 def _cells_in(text: str, folders: Sequence[Path]) -> list[tuple[str, str]]:
     """Column and text of each redacted cell that stands in `text`, the longest first."""
     found: set[tuple[str, str]] = set()
-    for path in (path for folder in folders for path in folder.glob("*.parquet")):
-        found |= _in_rejects(text, path) if path.name == "rejects.parquet" else _in_table(text, path)
+    for path in (folder / name for folder in folders for name in (*TABLES, REJECTS)):
+        if path.is_file():
+            found |= _in_rejects(text, path) if path.name == REJECTS else _in_table(text, path)
     return sorted(found, key=lambda hit: -len(hit[1]))
 
 

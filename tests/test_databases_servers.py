@@ -19,6 +19,7 @@ from querying import Asking, cells, header, table
 
 from ctnb.errors import ContractInvalid, NothingNew, SourceFailed, SourceInvalid, UsageError
 from ctnb.places.fetched import Progress
+from ctnb.settings import Project
 
 pytestmark = pytest.mark.servers
 
@@ -369,7 +370,7 @@ def test_the_high_water_mark_keeps_its_type(asking: Asking, column: str) -> None
 DATASET = """\
 format: 1
 title: Counts by town
-unit: group
+unit: other
 source:
   database: {connection: records, query: counts.sql, high_water: id, start: 0}
 rejects: {at_most_share: 0}
@@ -381,7 +382,7 @@ portal: {name: local, mode: append, public: true}
 """
 
 
-def _project(folder: Path, server: Server) -> Any:
+def _project(folder: Path, server: Server) -> Project:
     told = server.connection().model_dump(mode="json", exclude_none=True)
     project = fp.make(folder, ctnb_yml=fp.CTNB_YML + f"connections:\n  records: {json.dumps(told)}\n")
     place = project.notebooks / fp.SLUG
@@ -389,3 +390,37 @@ def _project(folder: Path, server: Server) -> Any:
     (place / "counts.sql").write_text("SELECT id, people FROM counts WHERE id > :high_water ORDER BY id\n")
     (place / "transform.sql").unlink()
     return project
+
+
+def _releases(project: Project) -> list[tuple[int, int]]:
+    """Of each release how many rows were sent, and its mark."""
+    made = sorted((project.runs / fp.SLUG).glob("*/release.json"))
+    said = [json.loads(path.read_text()) for path in made]
+    return [(one["rows_sent"], one["position"]["1"]["high_water"]["value"]) for one in said]
+
+
+@pytest.mark.slow
+def test_a_run_fetches_what_came_since_the_last_release(server: Server, tmp_path: Path) -> None:
+    """The mark moves with a release: a run that fails fetches the same rows again; one without rows stops."""
+    server.run(
+        "CREATE TABLE counts (id BIGINT, people VARCHAR(20))",
+        "INSERT INTO counts VALUES (1, '700'), (2, '800')",
+    )
+    project = _project(tmp_path, server)
+    secret = {PASSWORD_VARIABLE: READER_PASSWORD}
+
+    def run() -> int:
+        done = fp.ctnb(project, "run", fp.SLUG, **secret)
+        assert READER_PASSWORD not in done.out + done.err
+        return done.code
+
+    assert 0 == run()
+    assert [(2, 2)] == _releases(project)
+    assert 5 == run()
+    server.run("INSERT INTO counts VALUES (3, '900'), (4, 'many')")
+    assert 6 == run()
+    assert [(2, 2)] == _releases(project)
+    server.run("UPDATE counts SET people = '1000' WHERE id = 4")
+    assert 0 == run()
+    assert [(2, 2), (2, 4)] == _releases(project)
+    assert {} == fp.found_in(project.runs, [READER_PASSWORD, servers.OWNER_PASSWORD])
