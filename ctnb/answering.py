@@ -25,11 +25,14 @@ from ctnb.errors import (
     CtnbError,
     DataInvalid,
     GuardTripped,
+    Interrupted,
     RecordBroken,
     ReviewNotCleared,
     StepFailed,
 )
+from ctnb.kernels import ticking
 from ctnb.places import fetching
+from ctnb.places.fetched import Progress
 from ctnb.places.fetching import Gathered
 from ctnb.places.folders import Outcome
 from ctnb.portals import plans
@@ -123,7 +126,7 @@ def _fetch(at: Supervisor, told: str) -> Any:
     gathered = gathering.gather(
         at.project, at.dataset, at.folder("read"), told=told, again=base is None,
         position=base.facts.position if base else {},
-        progress=lambda seen: at.progress("fetching", asdict(seen)), moves=_may_move(at),
+        progress=lambda seen: _tell(at, seen), moves=_may_move(at),
     )  # fmt: skip
     made = gathered.to_json()
     stepfiles.write_json(at.folder("read") / FETCHED, made)
@@ -153,6 +156,13 @@ def _may_move(at: Supervisor) -> bool:
     """Whether this run may move the source's files: a rehearsal may not, nor a release on another portal."""
     rehearsal = at.dry_run or at.record.to is not None
     return not rehearsal and at.record.portal == at.dataset.contract.portal.name
+
+
+def _tell(at: Supervisor, seen: Progress) -> None:
+    """Tell how far the fetch is. Raises Interrupted, which ends it, when its step was ended meanwhile."""
+    if not ticking.wanted():
+        raise Interrupted("The fetch was ended with its step.")
+    at.progress("fetching", asdict(seen))
 
 
 def _answer(at: Supervisor, step: str, said: Mapping[str, Any]) -> Any:

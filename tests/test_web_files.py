@@ -6,6 +6,10 @@ import gzip
 import os
 import random
 import re
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -584,3 +588,27 @@ def test_a_run_from_the_web_stops_when_there_is_nothing_new(
     assert {} == fp.found_in(project.runs, [TOKEN, "canary-in-a-query", *fp.CANARIES[:20]])
     assert "canary" not in first.out + first.err + second.out + second.err
     assert () == verification.verify(project).faults
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_a_download_that_is_under_way(server: WebServer, tmp_path: Path) -> None:
+    """Ctrl-C while bytes still come: the run ends as interrupted, and nothing half-written is left."""
+    project = fp.make(tmp_path)
+    fp.change(project, "dataset.yml", "path: data/visits.csv", f"web: {{url: '{server.url}/visits.csv'}}")
+    begun = threading.Event()
+
+    def endless(asked: Asked) -> None:
+        asked.send(b"Person\n", length=-1)
+        while asked.write(b"somebody\n" * 200):
+            begun.set()
+            time.sleep(0.01)
+
+    server.answers["/visits.csv"] = endless
+    command = [sys.executable, "-m", "ctnb", "run", fp.SLUG]
+    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert begun.wait(60)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=120)
+    assert 130 == run.returncode, out + err
+    assert ["interrupted"] == [record.status for record in records.all_records(project)]
+    assert [] == [path.name for path in project.private.rglob("snapshot*")]

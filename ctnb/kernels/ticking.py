@@ -12,6 +12,14 @@ TICK_S = 0.02
 TICK_GRACE_S = 300.0
 """How long to wait for a tick that is under way: it may be sending a release to a portal."""
 
+_here = threading.local()
+
+
+def wanted() -> bool:
+    """Whether somebody still waits for the tick that this thread does; true in any other thread."""
+    ticker: Ticker | None = getattr(_here, "ticker", None)
+    return ticker is None or ticker.running
+
 
 class Ticker:
     """Calls `tick` about every `TICK_S` seconds in a thread of its own, never twice at once."""
@@ -35,6 +43,11 @@ class Ticker:
         if self._tick is not None:
             self._thread.join(TICK_GRACE_S)
 
+    @property
+    def running(self) -> bool:
+        """Whether a cell runs, for which ticks are done."""
+        return self._running.is_set() and not self._done.is_set()
+
     def resume(self) -> None:
         """Tick from now on."""
         self._running.set()
@@ -55,10 +68,11 @@ class Ticker:
             raise self._failure
 
     def _work(self) -> None:
+        _here.ticker = self
         while not self._done.is_set():
             if self._running.wait(1):
                 with self._idle:
-                    if self._running.is_set() and not self._done.is_set():
+                    if self.running:
                         self._once()
                 self._done.wait(TICK_S)
 

@@ -105,6 +105,7 @@ class Download:
 
     def _attempt(self, conditions: Mapping[str, str]) -> requests.Response | None:
         self._fruitless += 1
+        self._progress(self._arrived.raw, self._arrived.total)
         now, asked = self._arrived, dict(conditions)
         if now.raw and now.etag:
             asked = {"Range": f"bytes={now.raw}-", "If-Range": now.etag}
