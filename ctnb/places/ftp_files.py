@@ -177,11 +177,7 @@ class FtpSession:
                 "their file under ca_file:.",
             )
         if isinstance(error, ftplib.error_perm) and path and str(error)[:3] in NOT_THERE:
-            name = path.rpartition("/")[2] or path
-            return SourceInvalid(
-                f"{name} is not on {self.where}, or may not be read.",
-                hint="Correct path: in dataset.yml, or ask the server's owner for read access.",
-            )
+            return listings.not_there(path, self.where)
         if isinstance(error, UnicodeError):
             return SourceInvalid(
                 f"{self.where} lists names that are not UTF-8.",
@@ -189,7 +185,9 @@ class FtpSession:
             )
         if isinstance(error, (ftplib.error_perm, ftplib.error_temp)):
             return SourceFailed(f"{self.where} answered {str(error)[:3]}.", hint="Try again later.")
-        return SourceFailed(f"{self.where} {_broke(error)}.", hint="Try again later; check host: and port:.")
+        return SourceFailed(
+            f"{self.where} {listings.broke(error)}.", hint="Try again later; check host: and port:."
+        )
 
 
 class _FtpTls(ftplib.FTP_TLS):
@@ -215,21 +213,6 @@ def _context(place: Ftp, request: Request) -> ssl.SSLContext:
     except OSError:  # ssl.SSLError too
         pass
     raise UsageError(f"{path.name} under ca_file: is not there or holds no certificate in PEM.")
-
-
-def _broke(error: BaseException) -> str:
-    """What became of the connection, in words."""
-    if isinstance(error, socket.gaierror):
-        return "is not known by this name"
-    if isinstance(error, ConnectionRefusedError):
-        return "takes no connection at this port"
-    if isinstance(error, TimeoutError):
-        return "did not answer in time"
-    if isinstance(error, ssl.SSLError):
-        return "speaks another TLS than expected"
-    if isinstance(error, ValueError):
-        return "answered what cannot be understood"
-    return "broke the connection off"
 
 
 def _fact(reply: str | None) -> str | None:

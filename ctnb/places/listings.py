@@ -7,6 +7,8 @@ remembers which files it held.
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -144,6 +146,29 @@ def fits(name: str, pattern: str) -> bool:
     if low.startswith((".", "~$")) or low.endswith(UNFINISHED):
         return False
     return fnmatchcase(low, pattern.lower().replace("[", "[[]"))
+
+
+def broke(error: BaseException) -> str:
+    """What became of a connection, in words that quote nobody."""
+    if isinstance(error, socket.gaierror):
+        return "is not known by this name"
+    if isinstance(error, ConnectionRefusedError):
+        return "takes no connection at this port"
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    if isinstance(error, ssl.SSLError):
+        return "speaks another TLS than expected"
+    if isinstance(error, ValueError):
+        return "answered what cannot be understood"
+    return "broke the connection off"
+
+
+def not_there(path: str, where: str) -> SourceInvalid:
+    """The error for a file or folder that a place does not have, or does not show."""
+    return SourceInvalid(
+        f"{path.rpartition('/')[2] or path} is not on {where}, or may not be read.",
+        hint="Correct the path in dataset.yml, or ask the server's owner for read access.",
+    )
 
 
 def bring(
