@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from error_texts import whole_story
+from error_texts import assert_text, whole_story
 from loopback import Question, Reply, Served, serving
 from pydantic import ValidationError
 
@@ -85,7 +85,6 @@ class Api:
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Api, Served]]:
     """The API, running."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("CENSUS_API_KEY", raising=False)
     api = Api()
     with serving(api) as served:
@@ -303,3 +302,16 @@ def test_the_key_is_no_filter() -> None:
     """What has a key of its own in dataset.yml does not stand among the filters."""
     with pytest.raises(ValidationError, match="get, for, in and key have keys of their own"):
         Census(dataset="a", variables=("B",), geography="us:*", predicates={"key": "x"})
+
+
+def test_the_texts_of_the_main_errors(told: tuple[Api, Served], tmp_path: Path) -> None:
+    """A change of wording is a change to review."""
+    api, served = told
+    api.faults = [Reply(b"", 302, headers={"Location": "/data/missing_key.html"})]
+    with pytest.raises(UsageError) as key:
+        fetch(tmp_path, served)
+    assert_text("census-key", key.value, api=served.url.removeprefix("http://"))
+    api.faults = [Reply(b"", 204)]
+    with pytest.raises(SourceInvalid) as nothing:
+        fetch(tmp_path, served)
+    assert_text("census-no-rows", nothing.value, api=served.url.removeprefix("http://"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from error_texts import whole_story
+from error_texts import assert_text, whole_story
 from loopback import Question, Reply, Served, serving
 
 from ctnb import clock, secrets
@@ -91,9 +91,8 @@ class Portal:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Portal, Served]]:
+def told() -> Iterator[tuple[Portal, Served]]:
     """The portal, running."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     portal = Portal()
     with serving(portal) as served:
         yield portal, served
@@ -332,3 +331,16 @@ def test_a_wrong_address_is_told_and_not_quoted(keys: dict[str, Any], match: str
     with pytest.raises(ContractInvalid, match=match) as caught:
         asked(OpendatasoftRows(**keys))
     assert SECRET not in str(caught.value)
+
+
+def test_the_texts_of_the_main_errors(told: tuple[Portal, Served], tmp_path: Path) -> None:
+    """A change of wording is a change to review."""
+    portal, served = told
+    portal.faults["/exports/jsonl"] = [Reply(b'{"town": "A"}\n')] * 3
+    with pytest.raises(SourceFailed) as short:
+        fetch(tmp_path, served)
+    assert_text("opendatasoft-not-whole", short.value)
+    portal.key = SECRET
+    with pytest.raises(UsageError) as key:
+        fetch(tmp_path, served)
+    assert_text("opendatasoft-key", key.value, portal=served.url.removeprefix("http://"))

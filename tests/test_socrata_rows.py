@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,10 +16,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import reading_files
-from error_texts import whole_story
+from error_texts import assert_text, whole_story
 from loopback import Question, Reply, Served, serving
 from portal_fixture import Running, running_portal
+from pydantic import ValidationError
 from real_data import real_data_folder
+from ruamel.yaml import YAML
 
 from ctnb import secrets
 from ctnb.contracts.places import SocrataRows
@@ -41,10 +45,10 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(autouse=True)
 def no_customs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account of whoever runs the tests is not used, and no proxy either."""
+    """An account of whoever runs the tests is not used; a proxy leads nowhere, and not to this machine."""
     for name in (*(one for pair in customs.SOCRATA_ACCOUNTS for one in pair), *customs.SOCRATA_TOKENS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
 
 
 def request(tmp_path: Path, **more: Any) -> Request:
@@ -538,6 +542,65 @@ def test_an_account_is_not_sent_in_the_clear(tmp_path: Path, monkeypatch: pytest
         )
 
 
+def test_a_token_that_no_header_carries_is_told_without_it(
+    told: tuple[Portal, Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library below would quote it; a line end behind it, as files have one, does not matter."""
+    monkeypatch.setenv("MINE", f"{SECRET}\n")
+    assert fetch(tmp_path, "abcd-1234", domain=told[1].url, app_token={"secret": "MINE"}).rows == 10
+    monkeypatch.setenv("MINE", f"{SECRET}\u20ac")
+    with pytest.raises(UsageError, match="sent as X-App-Token") as caught:
+        fetch(tmp_path, "abcd-1234", domain=told[1].url, app_token={"secret": "MINE"})
+    assert SECRET not in whole_story(caught.value)
+
+
+def test_a_password_may_hold_any_letter(
+    told: tuple[Portal, Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes as UTF-8, as RFC 7617 has it."""
+    monkeypatch.setenv("MINE", "h\u00fcnter\u20ac")
+    fetch(tmp_path, "abcd-1234", domain=told[1].url, user="pat", password={"secret": "MINE"})
+    sent = told[1].asked[-1].headers["authorization"].removeprefix("Basic ")
+    assert base64.b64decode(sent).decode() == "pat:h\u00fcnter\u20ac"
+
+
+def test_user_and_password_stand_together() -> None:
+    """One of them alone is a mistake in the contract."""
+    with pytest.raises(ValidationError, match="stand together"):
+        SocrataRows(dataset="abcd-1234", user="pat")
+
+
+def test_the_texts_of_the_main_errors(told: tuple[Portal, Served], tmp_path: Path) -> None:
+    """A change of wording is a change to review."""
+    portal, served = told
+    portal.before_page = [lambda: portal.rows.append({"town": "New Town"})] * 3
+    with pytest.raises(SourceFailed) as changed:
+        fetch(tmp_path, "abcd-1234", domain=served.url)
+    assert_text("socrata-changed", changed.value)
+    portal.faults["view"] = [Reply(b'{"code": "permission_denied", "error": true}', 403)]
+    with pytest.raises(UsageError) as private:
+        fetch(tmp_path, "abcd-1234", domain=served.url)
+    assert_text("socrata-private", private.value, portal=served.url.removeprefix("http://"))
+    with pytest.raises(ContractInvalid) as address:
+        fetch(tmp_path, "https://data.ct.gov/browse")
+    assert_text("socrata-address", address.value)
+
+
+def test_the_pages_show_contracts_that_are_valid() -> None:
+    """Every block of dataset.yml in the three pages on portals."""
+    for name in ("socrata", "opendatasoft", "the-census"):
+        page = Path(__file__).parents[1] / "docs" / "how-to" / f"read-from-{name}.md"
+        blocks = re.findall(
+            r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        )
+        assert blocks
+        for block in blocks:
+            said = {"columns": [{"name": "a", "type": "text"}], **YAML(typ="safe").load(block)}
+            assert (
+                Contract.model_validate({"format": 1, "title": "A", **said}).source.place in name + "census"
+            )
+
+
 def test_distinct_is_refused(tmp_path: Path) -> None:
     """It has no total order; the same rows come by group."""
     with pytest.raises(ContractInvalid, match="begins with distinct"):
@@ -552,11 +615,10 @@ def test_certificates_of_ones_own_must_be_there(tmp_path: Path) -> None:
 
 def test_recorded_answers_of_a_real_portal_are_read(tmp_path: Path) -> None:
     """Metadata and a page of data.cityofnewyork.us, as it gave them in 2025."""
-    import yaml
 
     def recorded(name: str) -> bytes:
         text = (real_data_folder() / "recorded" / f"{name}.yaml").read_text(encoding="utf-8")
-        return str(yaml.safe_load(text)["interactions"][0]["response"]["body"]["string"]).encode()
+        return str(YAML(typ="safe").load(text)["interactions"][0]["response"]["body"]["string"]).encode()
 
     view, page = recorded("socrata-get-metadata-and-attachments"), recorded("socrata-get")
     rows = len(json.loads(page))
@@ -584,10 +646,10 @@ def test_recorded_answers_of_a_real_portal_are_read(tmp_path: Path) -> None:
 
 def test_a_recorded_missing_dataset_is_told(tmp_path: Path) -> None:
     """The error as the real portal gives it."""
-    import yaml
-
     path = real_data_folder() / "recorded" / "socrata-get-missing.yaml"
-    body = yaml.safe_load(path.read_text(encoding="utf-8"))["interactions"][0]["response"]["body"]["string"]
+    body = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["interactions"][0]["response"]["body"][
+        "string"
+    ]
     with (
         serving(lambda question: Reply(str(body).encode(), 404)) as served,
         pytest.raises(SourceInvalid, match="has no dataset abcd-1234"),

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from ctnb import clock
@@ -157,9 +158,10 @@ class Getter:
         self._timeout_s, self._wait_s, self._pause_s = timeout_s, wait_s, pause_s
         self._verify = checked_file(ca_file) if ca_file else None
         self._session = requests.Session()
-        self._session.auth = auth or nobody
+        self._session.trust_env = not _is_loopback(origin)  # no proxy leads back to this machine
+        self._session.auth = HTTPBasicAuth(auth[0].encode(), auth[1].encode()) if auth else nobody
         self._session.headers["User-Agent"] = "ctnb"
-        self._session.headers.update(headers or {})
+        self._session.headers.update({name: _sendable(name, said) for name, said in (headers or {}).items()})
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, *, limit: int = BODY_LIMIT) -> Answer:
         """
@@ -322,6 +324,16 @@ def checked_file(ca_file: Path) -> str:
     else:
         return str(ca_file)
     raise UsageError(f"{ca_file.name} under ca_file: is not there or holds no certificate in PEM.")
+
+
+def _sendable(name: str, said: str) -> str:
+    """A header's value; requests would quote one that cannot be sent. Raises UsageError."""
+    bare = said.strip()
+    if not bare.isascii() or not bare.isprintable():
+        raise UsageError(
+            f"The secret that is sent as {name} holds marks that no header can carry.", hint="Set it anew."
+        )
+    return bare
 
 
 def nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:

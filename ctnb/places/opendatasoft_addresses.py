@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from ctnb.contracts.places import OpendatasoftRows
 from ctnb.errors import ContractInvalid
+from ctnb.places import portal_addresses
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_@.-]*")
-HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", re.IGNORECASE)
 
 _EXAMPLES = (
     "Expected an address such as https://data.example.gov/explore/dataset/town-budgets/, or the id town-budgets with "
@@ -51,7 +51,7 @@ class Asked:
 def asked(place: OpendatasoftRows) -> Asked:
     """What the contract's source means. Raises ContractInvalid; no text of it quotes an address."""
     text = place.dataset.strip()
-    found = _of_url(text, place.domain) if "://" in text else Asked(_origin(place.domain), _checked(text))
+    found = _of_url(text, place.domain) if "://" in text else _of_domain(place.domain, text)
     for name in ("select", "where"):
         if getattr(found, name) and getattr(place, name):
             raise ContractInvalid(
@@ -71,16 +71,7 @@ def asked(place: OpendatasoftRows) -> Asked:
 
 
 def _of_url(text: str, domain: str | None) -> Asked:
-    place = urlsplit(text)
-    if place.scheme not in ("https", "http") or not HOST.fullmatch(place.netloc):
-        raise ContractInvalid(
-            "The address of the Opendatasoft dataset is not one of a web page, or has a user in it.",
-            hint=_EXAMPLES,
-        )
-    if domain and domain.split("://")[-1].lower() != place.netloc.lower():
-        raise ContractInvalid(
-            "The source names two portals: in dataset's address, and under domain:.", hint="Take domain: out."
-        )
+    origin, place = portal_addresses.of_url(text, domain, "Opendatasoft", _EXAMPLES)
     parts = [unquote(part) for part in place.path.split("/") if part]
     before = next(
         (at for at, part in enumerate(parts) if part in ("dataset", "datasets", "assets")), len(parts)
@@ -88,8 +79,11 @@ def _of_url(text: str, domain: str | None) -> Asked:
     if len(parts) < before + 2:
         raise ContractInvalid("The address of the Opendatasoft dataset has no dataset in it.", hint=_EXAMPLES)
     told, refine = _of_query(place.query)
-    origin = f"{place.scheme}://{place.netloc.lower()}"
     return Asked(origin, _checked(parts[before + 1]), told.get("select", ""), told.get("where", ""), refine)
+
+
+def _of_domain(domain: str | None, text: str) -> Asked:
+    return Asked(portal_addresses.of_domain(domain, "Opendatasoft", _EXAMPLES), _checked(text))
 
 
 def _of_query(query: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -123,20 +117,6 @@ def _facet(said: str) -> str:
             "A facet of the source is not written name:value.", hint="Write for example refine: [town:Derby]."
         )
     return said if value.startswith('"') else f'{name}:"{value.replace(chr(34), chr(92) + chr(34))}"'
-
-
-def _origin(domain: str | None) -> str:
-    if not domain:
-        raise ContractInvalid(
-            "The source's Opendatasoft dataset has no portal.", hint=f"Add domain:. {_EXAMPLES}"
-        )
-    scheme, _, host = domain.rpartition("://")
-    if scheme not in ("", "https", "http") or not HOST.fullmatch(host):
-        raise ContractInvalid(
-            "The source's domain: is not the name of a host.",
-            hint="Write it without a path, e.g. data.example.gov.",
-        )
-    return f"{scheme or 'https'}://{host.lower()}"
 
 
 def _checked(text: str) -> str:

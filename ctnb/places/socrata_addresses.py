@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from ctnb.errors import ContractInvalid
+from ctnb.places import portal_addresses
 
 IDENTIFIER = re.compile(r"[a-z0-9]{4}-[a-z0-9]{4}", re.IGNORECASE)
-HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", re.IGNORECASE)
 CLAUSES = ("select", "where", "group", "having", "q")
 
 _EXAMPLES = (
@@ -63,7 +63,7 @@ def asked(dataset: str, domain: str | None, clauses: Mapping[str, str | None]) -
     given = {name: said for name, said in clauses.items() if said}
     text = dataset.strip()
     if "://" not in text:
-        found = Asked(_origin(domain, text), _identifier(text.lower()))
+        found = Asked(portal_addresses.of_domain(domain, "Socrata", _EXAMPLES), _identifier(text.lower()))
     else:
         found = _of_url(text, domain)
     twice = sorted(found.clauses.keys() & given.keys())
@@ -76,18 +76,9 @@ def asked(dataset: str, domain: str | None, clauses: Mapping[str, str | None]) -
 
 
 def _of_url(text: str, domain: str | None) -> Asked:
-    place = urlsplit(text)
-    if place.scheme not in ("https", "http") or not HOST.fullmatch(place.netloc):
-        raise ContractInvalid(
-            "The address of the Socrata dataset is not one of a web page, or has a user in it.",
-            hint=f"{_EXAMPLES} An account goes under user: and password:.",
-        )
-    if domain and domain.split("://")[-1].lower() != place.netloc.lower():
-        raise ContractInvalid(
-            "The source names two portals: in dataset's address, and under domain:.", hint="Take domain: out."
-        )
+    origin, place = portal_addresses.of_url(text, domain, "Socrata", _EXAMPLES)
     clauses, filters = _of_query(place.query, of_rows=place.path.startswith(("/resource/", "/id/")))
-    return Asked(f"{place.scheme}://{place.netloc.lower()}", _in_path(place.path), clauses, filters)
+    return Asked(origin, _in_path(place.path), clauses, filters)
 
 
 def _in_path(path: str) -> str:
@@ -108,18 +99,6 @@ def _identifier(text: str) -> str:
     if not IDENTIFIER.fullmatch(text):
         raise ContractInvalid("The source's Socrata dataset is neither an address nor an id.", hint=_EXAMPLES)
     return text
-
-
-def _origin(domain: str | None, text: str) -> str:
-    if not domain:
-        raise ContractInvalid("The source's Socrata dataset has no portal.", hint=f"Add domain:. {_EXAMPLES}")
-    scheme, _, host = domain.rpartition("://")
-    if scheme not in ("", "https", "http") or not HOST.fullmatch(host):
-        raise ContractInvalid(
-            "The source's domain: is not the name of a host.",
-            hint="Write it without a path, e.g. data.ct.gov.",
-        )
-    return f"{scheme or 'https'}://{host.lower()}"
 
 
 def _of_query(query: str, *, of_rows: bool) -> tuple[dict[str, str], dict[str, str]]:
