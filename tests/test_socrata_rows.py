@@ -45,10 +45,9 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(autouse=True)
 def no_customs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account of whoever runs the tests is not used; a proxy leads nowhere, and not to this machine."""
+    """An account of whoever runs the tests is not used."""
     for name in (*(one for pair in customs.SOCRATA_ACCOUNTS for one in pair), *customs.SOCRATA_TOKENS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
 
 
 def request(tmp_path: Path, **more: Any) -> Request:
@@ -531,6 +530,15 @@ def test_a_token_is_sent_as_a_header_and_stands_in_no_address(
     assert ({"tok-by-custom", "tok-by-name"}, False) == (
         set(sent), any("tok-" in str(one.query) for one in served.asked),
     )  # fmt: skip
+
+
+def test_a_proxy_does_not_stand_between_this_machine_and_itself(
+    told: tuple[Portal, Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded portal is reached, whatever the environment says of proxies."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert fetch(tmp_path, "abcd-1234", domain=told[1].url).rows == 10
 
 
 def test_an_account_is_not_sent_in_the_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
