@@ -16,6 +16,7 @@ from ctnb import (
     gathering,
     publishing,
     releases,
+    replays,
     reviewing,
     stepfiles,
     tables,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from ctnb.supervision import Supervisor
 
 FINDINGS = "findings.json"
-FETCHED = "fetched.json"
+FETCHED = gathering.FETCHED
 
 
 def answer_pending(at: Supervisor, step: str) -> None:
@@ -123,11 +124,15 @@ def _fetch(at: Supervisor, told: str) -> Any:
     """Fetch the source for the kernel, which has no credentials."""
     (at.folder("read") / FETCHED).unlink(missing_ok=True)
     base = releases.newest(at.project, at.dataset.slug, at.record.portal)
-    gathered = gathering.gather(
-        at.project, at.dataset, at.folder("read"), told=told, again=base is None,
-        position=base.facts.position if base else {},
-        progress=lambda seen: _tell(at, seen), moves=_may_move(at),
-    )  # fmt: skip
+    position, folder = base.facts.position if base else {}, at.folder("read")
+    if at.record.parent and at.record.replay:
+        replay = replays.Replay(at.record.parent, at.record.replay)
+        gathered = replays.gather(at.project, at.dataset, replay, folder, position=position)
+    else:
+        gathered = gathering.gather(
+            at.project, at.dataset, folder, told=told, again=base is None, position=position,
+            progress=lambda seen: _tell(at, seen), moves=_may_move(at),
+        )  # fmt: skip
     made = gathered.to_json()
     stepfiles.write_json(at.folder("read") / FETCHED, made)
     return made

@@ -26,6 +26,7 @@ from ctnb import (
     publishing,
     records,
     rendering,
+    replays,
     settings,
     templates,
     withheld,
@@ -47,7 +48,8 @@ LOCK_S = 10.0
 def run(
     slug: str, *, project: Project | None = None, to: str | None = None, from_step: str = "read",
     run: str | None = None, source: str = "", portal: str = "", dry_run: bool = False,
-    overrides: Iterable[tuple[str, str]] = (), progress: Progress | None = None, pool: KernelPool | None = None,
+    overrides: Iterable[tuple[str, str]] = (), replay_rejects: str = "", progress: Progress | None = None,
+    pool: KernelPool | None = None,
 ) -> RunRecord:  # fmt: skip
     """
     Run the steps of dataset `slug` and return the sealed record, whatever its status.
@@ -55,7 +57,7 @@ def run(
     `to` ends a rehearsal after that step, `dry_run` plans without sending. `from_step` with `run` goes on with
     a waiting run at publish, or starts a new run from a finished one's tables. `source` is read in place of
     the contract's, `portal` is published to in place of the dataset's. `overrides` are guards that do not count
-    for this run, each with its reason.
+    for this run, each with its reason. `replay_rejects` is a run of which what was set aside is read again.
     Raises UsageError, NameUnknown, ContractInvalid, SettingsInvalid, LockHeld before anything is recorded.
     """
     project = project or settings.project()
@@ -65,10 +67,15 @@ def run(
     dataset = datasets.dataset(slug, project.notebooks)
     project.portal(portal or dataset.contract.portal.name)
     passed = guards.taken(overrides)
+    if replay_rejects and (source or run or from_step != "read"):
+        raise UsageError("--replay-rejects begins a run of its own: it goes with no --source, --from or --run.")
     with ExitStack() as stack:
         stack.enter_context(hold_dataset(project, slug))
         leases.reap(project)
-        at = _supervisor(stack, project, dataset, from_step, run, source, portal)
+        if replay_rejects:
+            at = _replaying(stack, project, dataset, replay_rejects, portal)
+        else:
+            at = _supervisor(stack, project, dataset, from_step, run, source, portal)
         at.progress, at.dry_run = progress or at.progress, dry_run
         at.pool = pool or stack.enter_context(KernelPool())
         at.update(
@@ -237,6 +244,17 @@ def _supervisor(
     if from_step == "publish" and (record.status == "waiting" or _may_have_sent(record)):
         return join_run(stack, project, dataset, record)
     return _child(stack, project, dataset, record, from_step, source, portal)
+
+
+def _replaying(
+    stack: ExitStack, project: Project, dataset: Dataset, run: str, portal: str
+) -> Supervisor:
+    """A new run whose source is what another run set aside."""
+    portal = portal or dataset.contract.portal.name
+    found = replays.plan(project, dataset, run, portal)
+    at = open_run(stack, project, dataset, how="ctnb run", portal=portal, parent=found.run)
+    at.update(replay=found.kind)
+    return at
 
 
 def _may_have_sent(record: RunRecord) -> bool:

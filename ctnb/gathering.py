@@ -11,10 +11,13 @@ from typing import Any
 from ctnb import secrets
 from ctnb.datasets import Dataset
 from ctnb.places import fetching
-from ctnb.places.fetched import Progress, Request
+from ctnb.places.fetched import Fetched, Progress, Request
 from ctnb.places.fetching import Gathered
 from ctnb.places.folders import Outcome
 from ctnb.settings import Project
+
+FETCHED = "fetched.json"
+"""What a run fetched, in its read step's private folder."""
 
 EVERY_S = 0.1
 """Seconds between two tellings of how far a fetch is."""
@@ -43,6 +46,16 @@ def gather(
         told=told or None,
         references=[one.source for one in contract.reference_tables],
     )
+
+
+def gather_beside(
+    project: Project, dataset: Dataset, work: Path
+) -> tuple[tuple[Fetched, ...], tuple[Fetched, ...]]:
+    """Fetch what `dataset` needs besides its rows: lookups and reference tables. Raises what `gather` does."""
+    request, contract = _request(project, dataset, work), dataset.contract
+    references = [one.source for one in contract.reference_tables]
+    lookups = fetching.fetch_lookups(contract.source, request)
+    return lookups, fetching.fetch_references(references, request)
 
 
 def settle(

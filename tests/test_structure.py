@@ -27,7 +27,7 @@ asks bars constraints doctor gathering jupyter tables withheld
 portals privacy reads redaction transforms
 displays projects proposals records reviewing
 comparing indexes leases rejections releases schemas templates
-checks guards publishing
+checks guards publishing replays
 answering steps
 rendering results verification
 supervision

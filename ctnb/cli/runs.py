@@ -25,6 +25,9 @@ as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for pro
 @click.option("--portal", default="", metavar="NAME", help="Publish to this portal of ctnb.yml.")
 @click.option("--dry-run", is_flag=True, help="Plan the publishing, send nothing.")
 @click.option(
+    "--replay-rejects", default="", metavar="RUN", help="Read again what this run set aside, in a new run."
+)
+@click.option(
     "--override",
     "overrides",
     nargs=2,
@@ -35,7 +38,7 @@ as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for pro
 @as_json
 def run(
     slug: str, to: str | None, from_step: str, run_id: str | None, source: str, portal: str, dry_run: bool,
-    overrides: tuple[tuple[str, str], ...], json_: bool,
+    replay_rejects: str, overrides: tuple[tuple[str, str], ...], json_: bool,
 ) -> None:  # fmt: skip
     """Run the steps of dataset SLUG: read, transform, privacy review, publish."""
     with KernelPool() as pool:  # starts while everything else is imported
@@ -45,7 +48,7 @@ def run(
         progress = None if json_ else printing.Steps()
         record = flows.run(
             slug, project=project, to=to, from_step=from_step, run=run_id, source=source, portal=portal,
-            dry_run=dry_run, overrides=overrides, progress=progress, pool=pool,
+            dry_run=dry_run, overrides=overrides, replay_rejects=replay_rejects, progress=progress, pool=pool,
         )  # fmt: skip
     if json_:
         printing.as_json(record)
