@@ -100,17 +100,21 @@ def gather(
         parts = [local_files.fetch("", replace(request, position={}), told=told)]
     else:
         parts = _parts(source, request)
-    lookups = [
-        fetch(join.source, replace(request, again=True, position={}, prefix=f"lookup-{number}"))
-        for number, join in enumerate(source.joins, 1)
-    ]
     position = {str(number): dict(part.position) for number, part in enumerate(parts, 1) if part.position}
     return Gathered(
         tuple(parts),
-        tuple(lookups),
+        fetch_lookups(source, request),
         fetch_references(references, request),
         bool(told),
         {} if told else position,
+    )
+
+
+def fetch_lookups(source: Source, request: Request) -> tuple[Fetched, ...]:
+    """Fetch the source of each join of `source`. Raises what `gather` does."""
+    return tuple(
+        fetch(join.source, replace(request, again=True, position={}, prefix=f"lookup-{number}"))
+        for number, join in enumerate(source.joins, 1)
     )
 
 

@@ -77,26 +77,26 @@ def make_job(dataset: Dataset, gathered: Gathered, run: str) -> Job:
     return replace(job, inputs=tuple(_matched(job, one) for one in named))
 
 
-def _by_part(dataset: Dataset, gathered: Gathered) -> Iterator[tuple[int, Source, Fetched, Source]]:
-    """Each part's number, what the contract says of it, and what was fetched; a file told in place of all is one."""
+def _by_part(dataset: Dataset, gathered: Gathered) -> Iterator[tuple[int, tuple[Source, ...], Fetched]]:
+    """Each part's number, what the contract says of all parts, and what was fetched."""
     source = dataset.contract.source
-    said = (source,) if gathered.told else source.parts
+    said = (source,) if gathered.told else source.parts  # a file told in place of all of them is one
     for part, fetched in enumerate(gathered.parts):
-        yield part, said[min(part, len(said) - 1)], fetched, source
+        yield part, said, fetched
 
 
-def _opened(part: int, said: Source, fetched: Fetched, source: Source, *, several: bool) -> Iterator[Input]:
+def _opened(part: int, said: tuple[Source, ...], fetched: Fetched, *, several: bool) -> Iterator[Input]:
     for snapshot in fetched.snapshots:
         if fetched.format == replayed.FORMAT:
             for one in replayed.open_files(snapshot.path):
-                whose = source.parts[one.part] if one.part < len(source.parts) else source
-                yield Input(0, one.file or snapshot.name, part, whose, one)
+                yield Input(0, one.file, part, said[min(one.part, len(said) - 1)], one)
             continue
+        whose = said[min(part, len(said) - 1)]
         with naming(f"The file {snapshot.name}" if several else ""):
             opened = open_source(
-                snapshot.path, snapshot.name, said.asked, format=fetched.format or said.format
+                snapshot.path, snapshot.name, whose.asked, format=fetched.format or whose.format
             )
-        yield Input(0, snapshot.name, part, said, opened)
+        yield Input(0, snapshot.name, part, whose, opened)
 
 
 def _matched(job: Job, one: Input) -> Input:
