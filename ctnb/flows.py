@@ -68,7 +68,9 @@ def run(
     project.portal(portal or dataset.contract.portal.name)
     passed = guards.taken(overrides)
     if replay_rejects and (source or run or from_step != "read"):
-        raise UsageError("--replay-rejects begins a run of its own: it goes with no --source, --from or --run.")
+        raise UsageError(
+            "--replay-rejects begins a run of its own: it goes with no --source, --from or --run."
+        )
     with ExitStack() as stack:
         stack.enter_context(hold_dataset(project, slug))
         leases.reap(project)
@@ -246,9 +248,7 @@ def _supervisor(
     return _child(stack, project, dataset, record, from_step, source, portal)
 
 
-def _replaying(
-    stack: ExitStack, project: Project, dataset: Dataset, run: str, portal: str
-) -> Supervisor:
+def _replaying(stack: ExitStack, project: Project, dataset: Dataset, run: str, portal: str) -> Supervisor:
     """A new run whose source is what another run set aside."""
     portal = portal or dataset.contract.portal.name
     found = replays.plan(project, dataset, run, portal)
