@@ -19,6 +19,7 @@ from ctnb import clock, datasets, documents, settings
 from ctnb.cli import main
 from ctnb.errors import ContractInvalid, SourceInvalid, UsageError
 from ctnb.proposals import naming, proposing, writing
+from ctnb.proposals.places import Told
 from ctnb.proposals.writing import Proposed
 from ctnb.settings import Project
 
@@ -117,9 +118,11 @@ def test_damaged_codes_are_named_and_a_repair_is_offered_not_applied(project: Pr
     """ZIP codes of four and eight digits, FIPS codes that lost the zero of 09, ids a spreadsheet cut."""
     zips = of_cells(project, "Mail Zip", ["6103", "06510", "65101234"])
     assert kind_of(zips) == ("code", 0, None)
-    assert zips.choice.why[0].startswith("ZIP damage: 1 cell have 3 or 4 digits")
-    assert zips.choice.why[1].startswith("ZIP damage: 1 cell have 7 or 8 digits: ZIP+4")
-    assert zips.choice.why[2].startswith("A repair, not applied: in transform.sql")
+    assert zips.choice.why == (
+        "ZIP damage: 1 cell has 4 digits: they lost their leading zero.",
+        "ZIP damage: 1 cell has 8 digits: ZIP+4 that lost its leading zero.",
+        "The repair that is offered under transform: below is not applied.",
+    )
     fips = of_cells(project, "Town FIPS", ["911002060", "911005910"])
     assert "FIPS damage: 2 cells begin with 9 and have 9 digits" in fips.choice.why[0]
     cut = of_cells(project, "Reference", ["4.01E+15", "4.02E+15", "12"])
@@ -242,7 +245,7 @@ def test_the_delimiter_is_seen_and_written_where_it_is_unusual(project: Project,
     path = project.notebooks / "marks.csv"
     path.write_text(f"Town{mark}Place\nAvon{mark}Main St, 4\n".replace(", 4", " 4" if mark == "," else ", 4"))
     made = proposing.propose(project, "marks", str(path))
-    assert made.draft.asked.delimiter == (None if mark == "," else mark)
+    assert made.draft.source.delimiter == (None if mark == "," else mark)
     assert [column.name for column in made.draft.columns] == ["town", "place"]
 
 
@@ -290,11 +293,13 @@ def test_a_workbook_and_an_archive_are_proposed_from_too(project: Project) -> No
     with zipfile.ZipFile(project.notebooks / "both.zip", "w") as archive:
         archive.writestr("a.csv", "Town,Zip\nAvon,06001\n")
         archive.writestr("b.csv", "Year;Visits\n2020;7\n")
-    made = proposing.propose(project, "permits", str(project.notebooks / "permits.xlsx"), sheet="Permits")
+    made = proposing.propose(
+        project, "permits", str(project.notebooks / "permits.xlsx"), Told(sheet="Permits")
+    )
     assert [column.choice.kind.type for column in made.draft.columns] == ["text", "code", "number"]
     assert made.draft.keys == ("town", "zip")
     assert datasets.dataset("permits", project.notebooks).contract.source.sheet == "Permits"
-    zipped = proposing.propose(project, "zipped", str(project.notebooks / "both.zip"), member="a.csv")
+    zipped = proposing.propose(project, "zipped", str(project.notebooks / "both.zip"), Told(member="a.csv"))
     assert datasets.dataset("zipped", project.notebooks).contract.source.member == "a.csv"
     assert [column.choice.kind.type for column in zipped.draft.columns] == ["text", "code"]
 
@@ -388,7 +393,7 @@ def test_lost_zeros_and_odd_delimiters_of_real_files_are_named(project: Project,
     assert "FIPS damage: 289 cells begin with 9" in fips[1].choice.why[0]
     assert fips[0].choice.why == ("ZIP codes keep their zeros as code.",)
     assert (
-        proposing.propose(project, "adult", str(real_data / "reference/adult.csv")).draft.asked.delimiter
+        proposing.propose(project, "adult", str(real_data / "reference/adult.csv")).draft.source.delimiter
         == ";"
     )
     lottery = proposing.propose(

@@ -3,23 +3,83 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ctnb import settings
+from ctnb.bars import Bar
 from ctnb.cli import printing
+
+if TYPE_CHECKING:
+    from ctnb.proposals.places import Told
+    from ctnb.proposals.proposing import Proposal
+
+SECRETS = ("user", "password", "passphrase", "token", "key")
+"""What a source may keep secret, each with an option that names the secret."""
+
+
+def _pairs(_: click.Context, option: click.Parameter, told: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE options as a mapping; a value is never quoted."""
+    if not all("=" in one for one in told):
+        raise click.BadParameter("written NAME=VALUE", param=option)
+    return {name: value for name, _, value in (one.partition("=") for one in told)}
 
 
 @click.command()
 @click.argument("slug")
-@click.option("--source", required=True, metavar="PATH", help="The file whose rows the dataset will have.")
+@click.option("--source", required=True, metavar="WHERE", help="A file, folder, address, or connection:NAME.")
+@click.option("--pattern", help="Of a folder: which files, e.g. *.csv; the newest is read.")
+@click.option("--query", type=click.Path(path_type=Path), help="For a connection: a file with one SELECT.")
+@click.option("--format", help="What kind of file, where its name does not say.")
+@click.option("--delimiter", help="What separates cells, where it is not seen.")
+@click.option("--encoding", help="utf-8, utf-16 or cp1252, where it is not seen.")
 @click.option("--sheet", help="A workbook's sheet, by its name or its number from 1.")
 @click.option("--member", help="Which file of an archive.")
-def new(slug: str, source: str, sheet: str | None, member: str | None) -> None:
+@click.option(
+    "--place",
+    type=click.Choice(["web", "socrata", "opendatasoft"]),
+    help="What an https address is, if not seen.",
+)
+@click.option("--user", help="The user, where it is no secret.")
+@click.option("--user-secret", metavar="NAME", help="The secret that holds the user; a name, never a value.")
+@click.option("--password-secret", metavar="NAME", help="The secret that holds the password.")
+@click.option("--passphrase-secret", metavar="NAME", help="SFTP: the secret that opens the private key.")
+@click.option("--token-secret", metavar="NAME", help="Web, Socrata: the secret that holds the token.")
+@click.option("--key-secret", metavar="NAME", help="Opendatasoft: the secret that holds the API key.")
+@click.option("--key-file", help="SFTP: a private key, relative to the project.")
+@click.option("--fingerprint", help="SFTP: the host key's, SHA256:...")
+@click.option("--ca-file", help="Certificates to trust instead of the system's, PEM.")
+@click.option("--no-tls", is_flag=True, help="FTP: send password and rows in the clear.")
+@click.option(
+    "--option", "options", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="S3, Azure, ..."
+)
+@click.option(
+    "--option-secret",
+    "secret_options",
+    multiple=True,
+    callback=_pairs,
+    metavar="NAME=SECRET",
+    help="The same.",
+)
+def new(slug: str, source: str, **said: Any) -> None:
     """Propose dataset SLUG from all rows of a source: a dataset.yml to correct."""
     from ctnb.proposals import proposing
 
-    made = proposing.propose(settings.project(), slug, source, sheet=sheet, member=member)
+    with Bar() as bar:
+        made = proposing.propose(settings.project(), slug, source, _told(said), progress=bar.show)
+    _print(slug, made)
+
+
+def _told(said: dict[str, Any]) -> Told:
+    from ctnb.proposals.places import Told
+
+    secrets = {name: secret for name in SECRETS if (secret := said.pop(f"{name}_secret"))}
+    return Told(tls=not said.pop("no_tls"), secrets=secrets, **said)
+
+
+def _print(slug: str, made: Proposal) -> None:
     draft = made.draft
     kinds = Counter(column.choice.kind.type for column in draft.columns)
     click.echo(f"{printing.relative(made.path)}: a proposal. Read it and correct it.")
@@ -33,6 +93,8 @@ def new(slug: str, source: str, sheet: str | None, member: str | None) -> None:
         for why in column.choice.why:
             if "damage" in why:
                 click.echo(f"  {column.name}: {why}")
+    for offer in draft.offers:
+        click.echo(f"  offered, not applied: {offer.name}")
     click.echo("Only you can answer:")
     for question in made.questions:
         click.echo(f"  - {question}")

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ctnb import datasets, documents, reads, snapshots, tables
+from ctnb import datasets, documents, reads, secrets, tables
 from ctnb.contracts.columns import Column
 from ctnb.contracts.rejects import Rejects
+from ctnb.contracts.sources import Source
 from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError, SourceInvalid, UsageError
-from ctnb.places.fetched import Fetched
+from ctnb.places import fetching, local_files
+from ctnb.places.fetched import Fetched, Progress, Request
 from ctnb.places.fetching import Gathered
-from ctnb.privacy.detection import found_in
-from ctnb.proposals import naming, profiles, roles, sniffing, types, writing
+from ctnb.proposals import cells, naming, offers, places, profiles, roles, sniffing, types, writing
+from ctnb.proposals.header_rows import check_header, check_not_data
+from ctnb.proposals.offers import Offer
+from ctnb.proposals.places import Located, Told
 from ctnb.proposals.profiles import Profile
 from ctnb.proposals.types import Choice
 from ctnb.proposals.writing import Draft, Proposed
 from ctnb.settings import Project
-from ctnb.snapshots import Snapshot
+from ctnb.sources import archives
 from ctnb.sources.formats import open_source
-from ctnb.sources.opened import Asked
+from ctnb.sources.opened import Opened
 from ctnb.sources.workbook_shape import listed
-from ctnb.values import TYPES
+from ctnb.values import TYPES, Kind, parse_sql, trimmed
+
+if TYPE_CHECKING:
+    import duckdb
 
 _MUCH_ALIKE = 0.8
 _READ_AGAIN_BYTES = 64 << 20
@@ -54,31 +61,33 @@ class Proposal:
 
 
 def propose(
-    project: Project, slug: str, source: str, *, sheet: str | None = None, member: str | None = None
-) -> Proposal:
+    project: Project, slug: str, source: str, told: Told | None = None, *,
+    progress: Callable[[Progress], None] | None = None,
+) -> Proposal:  # fmt: skip
     """
-    Read all rows of the file `source` and write `notebooks/<slug>/dataset.yml` as a proposal.
+    Read all rows of `source` and write `notebooks/<slug>/dataset.yml` as a proposal.
 
-    `sheet` is a workbook's, by name or number from 1; `member` is the file of an archive. The only one when None.
-
-    The proposed contract has then read its own source. Raises UsageError when the dataset is there already,
-    SourceInvalid when the source cannot be read or has no header row; nothing is written then.
+    `source` is a path, a folder, an address or connection:NAME; `told` is what else is said of it. The proposed
+    contract has then read its own source. Raises UsageError when the dataset is there already or `source` cannot
+    be one, SourceInvalid when it cannot be read or has no header row, SourceFailed; nothing is written then.
     """
     folder = project.notebooks / datasets.check_slug(slug)
     if (folder / "dataset.yml").exists():
         raise UsageError(
             f"There is a dataset {slug} already.", hint="Choose another slug, or edit its dataset.yml."
         )
-    found = snapshots.locate(source, Path.cwd(), [], told=source)
+    at = places.located(project, slug, source, told or Told())
     with tempfile.TemporaryDirectory(prefix="new-", dir=project.private) as made:
         work = Path(made)
-        snapshot = snapshots.take(found, work, told=True)
-        asked = Asked(sheet=int(sheet) if sheet and sheet.isdecimal() else sheet, member=member)
-        draft = _draft(project, slug, found, snapshot, asked, work)
+        (work / "notebooks" / slug).mkdir(parents=True)
+        fetched = _fetch(project, slug, at, work, progress or (lambda seen: None))
+        draft = _draft(project, slug, at, fetched, work)
         text = writing.text(draft)
         dataset = _dataset(text, slug, work)
-        left_out = _read_again(dataset, draft, snapshot, work)
+        left_out = _read_again(dataset, draft, fetched, work)
     folder.mkdir(parents=True, exist_ok=True)
+    if at.query:
+        documents.write_text(folder / at.query.name, at.query.read_text(encoding="utf-8"))
     documents.write_text(folder / "dataset.yml", text)
     kept = draft.rows - draft.rejects - sum(left_out.values())
     account = reads.account_sentence(kept, draft.rejects, left_out)
@@ -98,41 +107,115 @@ def questions(draft: Draft) -> tuple[str, ...]:
     return tuple(asked)
 
 
-def _draft(project: Project, slug: str, found: Path, snapshot: Snapshot, asked: Asked, work: Path) -> Draft:
-    delimiter = sniffing.delimiter(snapshot.path, found.name)
-    asked = replace(asked, delimiter=delimiter)
-    opened = open_source(snapshot.path, found.name, asked)
-    asked = replace(asked, encoding=opened.encoding or "auto")
+def _fetch(
+    project: Project, slug: str, at: Located, work: Path, progress: Callable[[Progress], None]
+) -> Fetched:
+    """What lies there now. A file that a person names may be young, and lie outside the roots."""
+    request = Request(
+        work=work, folder=project.notebooks.resolve() / slug, project=project.root,
+        roots=(*fetching.roots(project.settings.roots, project.root), *at.roots),
+        connections=project.settings.connections, again=True, secret=secrets.value, key=project.key,
+        progress=progress,
+    )  # fmt: skip
+    if at.file:
+        return local_files.fetch("", request, told=str(at.file))
+    source = at.source
+    if source.folder:
+        now = source.folder.model_copy(update={"at_least_age_s": 0.0, "stable_s": 0.0})
+        source = source.model_copy(update={"folder": now})
+    if at.query:
+        request = replace(request, folder=work / "notebooks" / slug)
+        documents.write_text(request.folder / at.query.name, at.query.read_text(encoding="utf-8"))
+    return fetching.fetch(source, request)
+
+
+def _draft(project: Project, slug: str, at: Located, fetched: Fetched, work: Path) -> Draft:
+    source, opened = _opened(at.source, fetched)
     header = opened.header
-    _check_header(header)
+    check_header(header)
     with tables.connect(work, threads=_THREADS, memory_mb=_MEMORY_MB) as connection:
         connection.execute(
             "SET preserve_insertion_order=false"
-        )  # which row a cell stands in is not asked here
+        )  # nobody asks here in which row a cell stands
         loaded = opened.load(connection, work)
         seen = profiles.profiles(connection, header)
-        _check_not_data(header, seen)
-        choices = [types.choose(profile) for profile in seen]
+        check_not_data(header, seen)
+        choices = [
+            _as_known(connection, types.choose(profile), profile, fetched.types.get(profile.header.strip()))
+            for profile in seen
+        ]
+        choices = offers.agreed(choices, header, [profile.told for profile in seen])
         names = naming.names(header)
         columns = [_column(name, choice) for name, choice in zip(names, choices, strict=True)]
         suggested = roles.suggestions(connection, columns, seen)
-    places = naming.positions(header)
+    positions = naming.positions(header)
     proposed = tuple(
-        Proposed(names[at], header[at], places[at], choices[at], suggested[at], _notes(seen[at]))
-        for at in range(len(header))
+        Proposed(names[n], header[n], positions[n], choices[n], suggested[n], _notes(seen[n]))
+        for n in range(len(header))
     )
-    path, notes = _path(project, project.notebooks / slug, found)
-    title = re.sub(r"[-_\s]+", " ", found.stem).strip().capitalize() or slug
+    title = re.sub(r"[-_\s]+", " ", at.title).strip().capitalize() or slug.replace("-", " ").capitalize()
+    rows = seen[0].rows + len(loaded.misfits) + sum(loaded.left_out.values())
+    _check_rows(rows, fetched)
     return Draft(
-        slug=slug, title=title, path=path, asked=asked, columns=proposed, nulls=_nulls(choices),
-        rows=seen[0].rows + len(loaded.misfits) + sum(loaded.left_out.values()),
+        slug=slug, title=title, source=source, columns=proposed, nulls=_nulls(choices), rows=rows,
         keys=_keys(proposed, seen), rejects=len(loaded.misfits), left_out=loaded.left_out,
-        notes=(*notes, *_delimited(delimiter), *loaded.notes),
+        notes=(*at.notes, *_delimited(source, at.source), *fetched.notes, *loaded.notes),
         asks=(
             *_left_notes(loaded.left_out_at), *_wide(header), *_nulls_elsewhere(choices, seen, names),
             *_like_others(project, title, header),
         ),
+        offers=_offers(names, header, choices, seen),
     )  # fmt: skip
+
+
+def _opened(source: Source, fetched: Fetched) -> tuple[Source, Opened]:
+    """The file that was fetched, opened, and `source` with what was seen of how it is written."""
+    snapshot, kind = fetched.snapshots[0], fetched.format or source.format
+    if source.place in ("database", "socrata", "opendatasoft", "census"):
+        return source, open_source(snapshot.path, snapshot.name, source.asked, format=kind)
+    path, name = archives.unpacked(snapshot.path, snapshot.name, source.asked)
+    seen = source.delimiter or sniffing.delimiter(path, name, kind)
+    asked = replace(source.asked, delimiter=seen, member=None)
+    opened = open_source(path, name, asked, format=kind)
+    said = {"delimiter": seen, "encoding": opened.encoding}
+    return source.model_copy(update={key: one for key, one in said.items() if one}), opened
+
+
+def _as_known(
+    connection: duckdb.DuckDBPyConnection, choice: Choice, profile: Profile, known: str | None
+) -> Choice:
+    """What the source's place knows of the type counts more than a guess, where every cell fits it."""
+    if known is None:
+        return choice
+    scale = {
+        "number": min(profile.marks.decimals, 12),
+        "percent": min(profile.marks.decimals, 12),
+        "money": 2,
+    }
+    kind, cell = Kind(known, scale.get(known, 0)), trimmed(f"c{profile.position}")
+    misfits = cells.numbers(
+        connection,
+        f"SELECT count(*) FILTER ({cell} <> '' AND ({parse_sql(kind, cell)}) IS NULL) FROM numbered",
+    )[0]
+    return types.as_known(choice, known, kind, misfits, profile.told)
+
+
+def _offers(
+    names: Sequence[str], header: Sequence[str], choices: Sequence[Choice], seen: Sequence[Profile]
+) -> tuple[Offer, ...]:
+    zips = [
+        offers.repair(name, profile.widths)
+        for name, choice, profile in zip(names, choices, seen, strict=True)
+        if choice.zips
+    ]
+    return tuple(one for one in (*zips, offers.pivot(names, header, choices)) if one)
+
+
+def _check_rows(rows: int, fetched: Fetched) -> None:
+    if fetched.rows is not None and fetched.rows != rows:
+        raise SourceInvalid(
+            f"The source says that it has {fetched.rows:,} rows, and {rows:,} came.", hint="Try again."
+        )
 
 
 def _keys(columns: Sequence[Proposed], seen: Sequence[Profile]) -> tuple[str, ...]:
@@ -163,78 +246,28 @@ def _dataset(text: str, slug: str, work: Path) -> Dataset:
     Records that do not have the header's width are let pass here, and only here, so that they are counted.
     """
     folder = work / "notebooks" / slug
-    folder.mkdir(parents=True)
     documents.write_text(folder / "dataset.yml", text)
     dataset = datasets.dataset(slug, work / "notebooks")
     contract = dataset.contract.model_copy(update={"rejects": Rejects(at_most_share=1.0)})
     return Dataset(slug, dataset.folder, contract, dataset.fingerprint)
 
 
-def _read_again(dataset: Dataset, draft: Draft, snapshot: Snapshot, work: Path) -> Mapping[str, int]:
+def _read_again(dataset: Dataset, draft: Draft, fetched: Fetched, work: Path) -> Mapping[str, int]:
     """
     Read the snapshot under the proposed contract as `ctnb.read` will, and compare the account.
 
     A source larger than 64 MB is not read again: its cells were all parsed as the contract says, and its header
     is matched. Returns the records left out, by rule.
     """
-    if snapshot.bytes > _READ_AGAIN_BYTES:
+    if sum(snapshot.bytes for snapshot in fetched.snapshots) > _READ_AGAIN_BYTES:
         reads.match([column.header for column in draft.columns], dataset.contract.columns, ())
         return draft.left_out
     reading = work / "reading"
     reading.mkdir()
-    found = reads.read(dataset, Gathered((Fetched((snapshot,)),), told=True), reading)
+    found = reads.read(dataset, Gathered((fetched,), told=True), reading)
     if (found.rows_read, found.rows_rejected) != (draft.rows, draft.rejects):
         raise CtnbError("The proposed contract does not read its own source: this is a mistake in ctnb.")
     return found.left_out
-
-
-def _check_header(header: Sequence[str]) -> None:
-    """Nothing is written when the header holds what identifies people: it is a row then."""
-    for place, cell in enumerate(header, 1):
-        kinds = found_in(cell)
-        if kinds:
-            raise SourceInvalid(
-                f"The header's cell {place} looks like {kinds[0]}: the first row seems to be data.",
-                hint="Add a row with the names of the columns to the source.",
-            )
-
-
-def _check_not_data(header: Sequence[str], seen: Sequence[Profile]) -> None:
-    """A first row whose cells are of the columns' types is a row like the others; years and days may be headers."""
-    years = set(naming.wide(header))
-    typed = [profile for profile in seen if _all_digits_or_marks(profile)]
-    like = [
-        profile for profile in typed
-        if profile.position not in years and re.fullmatch(r"[-+$(]*[0-9][-+0-9.,/:$%() ]*", profile.header.strip())
-    ]  # fmt: skip
-    if like and 2 * len(like) >= len(typed):
-        raise SourceInvalid(
-            f"{len(like)} of {len(typed)} columns of numbers or dates have a number or date in the header row: "
-            "the first row seems to be data.",
-            hint="Add a row with the names of the columns to the source.",
-        )
-
-
-def _all_digits_or_marks(profile: Profile) -> bool:
-    return any(
-        misfits == 0 and kind.type not in ("boolean", "url", "point")
-        for kind, misfits in profile.misfits.items()
-    )
-
-
-def _path(project: Project, folder: Path, found: Path) -> tuple[str, tuple[str, ...]]:
-    """How the contract says where the source is, and what must be done that it may be read there."""
-    if found.is_relative_to(project.notebooks.resolve()):
-        return Path(os.path.relpath(found, folder.resolve())).as_posix(), ()
-    listed = [(project.root / root).resolve() for root in project.settings.roots]
-    inside = found.is_relative_to(project.root)
-    path = Path(os.path.relpath(found, folder.resolve())).as_posix() if inside else str(found)
-    if any(found.is_relative_to(root) for root in listed):
-        return path, ()
-    root = found.parent.relative_to(project.root).as_posix() if inside else str(found.parent)
-    return path, (
-        f"The source lies outside notebooks/: list its folder in ctnb.yml, roots: [{root}], or move it.",
-    )
 
 
 def _notes(profile: Profile) -> tuple[str, ...]:
@@ -260,8 +293,10 @@ def _nulls_elsewhere(
     return (f"The words under nulls: also stand in {', '.join(hit[:8])}: empty there too?",) if hit else ()
 
 
-def _delimited(delimiter: str | None) -> tuple[str, ...]:
-    return (f"Cells are separated by a {sniffing.DELIMITERS[delimiter]}.",) if delimiter else ()
+def _delimited(seen: Source, told: Source) -> tuple[str, ...]:
+    if not seen.delimiter or seen.delimiter == told.delimiter:
+        return ()
+    return (f"Cells are separated by a {sniffing.DELIMITERS[seen.delimiter]}.",)
 
 
 def _left_notes(left_out_at: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
@@ -281,7 +316,7 @@ def _wide(header: Sequence[str]) -> tuple[str, ...]:
         return ()
     return (
         f"{len(places)} headers are years or dates (columns {places[0]} to {places[-1]}): a wide table, which needs a "
-        "new column for each new period. Pivot it longer, one row for each period? UNPIVOT in transform.sql does it.",
+        "new column for each new period. Pivot it longer, one row for each period? The rule is offered.",
     )
 
 

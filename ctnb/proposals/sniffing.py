@@ -18,13 +18,15 @@ _START_BYTES = 1 << 16
 _RECORDS = 25
 
 
-def delimiter(path: Path, name: str) -> str | None:
+def delimiter(path: Path, name: str, format: str | None = None) -> str | None:
     """
     The delimiter of the text file `path`, which its owner calls `name`; None where it is the usual one.
 
+    `format` is the kind of file where it is not the one that `name` ends in.
+
     The one that gives the header the most cells, and the records below it as many, is taken.
     """
-    usual = USUAL.get(Path(name).suffix.lower())
+    usual = USUAL.get(f".{format}" if format else Path(name).suffix.lower())
     if usual is None:
         return None
     lines = _start(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ctnb.privacy.headers import tokens
 from ctnb.proposals.profiles import DATES, TIMESTAMPS, Profile
@@ -44,6 +44,8 @@ class Choice:
     """What only a person can answer, each as a question with its evidence."""
     nulls: tuple[str, ...] = ()
     """Words for an empty cell without which the type would not fit."""
+    zips: bool = False
+    """Whether they are ZIP codes that lost zeros, which the rule repair_zip puts back."""
 
 
 def choose(profile: Profile) -> Choice:
@@ -57,12 +59,26 @@ def choose(profile: Profile) -> Choice:
     return _with_nulls(found, profile)
 
 
+def as_known(choice: Choice, known: str, kind: Kind, misfits: int, told: int) -> Choice:
+    """
+    The type that the source's place knows, `known`, where every cell fits it as `kind`; else the guess, `choice`.
+
+    A code stays a code: digits that are a name lose zeros and width as a number.
+    """
+    if choice.kind.type in (known, "code") or (known == "number" and choice.kind.type == "integer"):
+        return choice
+    if misfits or not told:
+        said = f"The source calls it {known}; {misfits:,} of {_cells(told)} do not fit that."
+        return replace(choice, why=(*choice.why, said)) if misfits else Choice(kind)
+    return Choice(kind, (f"The source calls it {known}, and every cell fits.",))
+
+
 def _with_nulls(choice: Choice, profile: Profile) -> Choice:
     """The words for nothing that stand in the column count only where they keep it from its type."""
     if choice.kind.type in ("text", "code") or not profile.null_words:
         return choice
     said = f"{_cells(sum(profile.null_words.values()))} hold a word for an empty cell, taken under source: nulls:."
-    return Choice(choice.kind, (*choice.why, said), choice.asks, tuple(profile.null_words))
+    return replace(choice, why=(*choice.why, said), nulls=tuple(profile.null_words))
 
 
 def _digits(profile: Profile, words: frozenset[str]) -> Choice | None:
@@ -102,20 +118,24 @@ def _zips(profile: Profile) -> int:
 
 def _zip(profile: Profile) -> Choice:
     """ZIP codes: Connecticut's begin with 0, which spreadsheets drop."""
-    short = sum(profile.widths.get(width, 0) for width in (3, 4))
-    long = sum(profile.widths.get(width, 0) for width in (7, 8))
-    why: list[str] = []
-    if short:
-        why.append(f"ZIP damage: {_cells(short)} have 3 or 4 digits; they lost their leading zero.")
-    if long:
-        why.append(f"ZIP damage: {_cells(long)} have 7 or 8 digits: ZIP+4 that lost its leading zero.")
+    damage = {
+        4: "they lost their leading zero",
+        8: "ZIP+4 that lost its leading zero",
+        3: "two zeros may be lost",
+        7: "two zeros may be lost from ZIP+4",
+    }
+    why = [
+        f"ZIP damage: {_cells(count)} {'has' if count == 1 else 'have'} {width} digits: {what}."
+        for width, what in damage.items()
+        if (count := profile.widths.get(width, 0))
+    ]
     if not why:
         return Choice(CODE, ("ZIP codes keep their zeros as code.",))
-    repair = "A repair, not applied: in transform.sql,"
-    repair += " CASE WHEN length(COLUMN) < 6 THEN lpad(COLUMN, 5, '0') ELSE lpad(COLUMN, 9, '0') END"
-    return Choice(
-        CODE, (*why, repair), ("Did these ZIP codes lose their zeros? Can the source be exported as text?",)
-    )
+    mendable = bool(profile.widths.get(4) or profile.widths.get(8))
+    if mendable:
+        why.append("The repair that is offered under transform: below is not applied.")
+    asks = ("Did these ZIP codes lose their zeros? Can the source be exported as text?",)
+    return Choice(CODE, tuple(why), asks, zips=mendable)
 
 
 def _fips(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:

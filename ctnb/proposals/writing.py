@@ -7,10 +7,12 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from ctnb.contracts.sources import Source
+from ctnb.proposals.offers import Offer
 from ctnb.proposals.roles import Suggestion
 from ctnb.proposals.types import Choice
-from ctnb.sources.opened import Asked
 from ctnb.values import TYPES
 
 WIDTH = 108
@@ -37,11 +39,10 @@ class Draft:
 
     slug: str
     title: str
-    path: str
+    source: Source
+    """Where it is, and what has to be said of its file."""
     rows: int
     columns: tuple[Proposed, ...]
-    asked: Asked = field(default_factory=Asked)
-    """What the contract has to say of the source's file."""
     nulls: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     """Columns whose every cell is filled and different."""
@@ -53,11 +54,16 @@ class Draft:
     """What only a person can answer about the whole table."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Records that a named rule of the kind of source leaves out."""
+    offers: tuple[Offer, ...] = ()
+    """Rules that could be uncommented."""
 
 
 def text(draft: Draft) -> str:
     """`draft` as the text of a dataset.yml."""
-    return "\n".join([*_head(draft), *_source(draft), *_columns(draft), *_key(draft), *_tail()]) + "\n"
+    return (
+        "\n".join([*_head(draft), *_source(draft), *_columns(draft), *_key(draft), *_offers(draft), *_tail()])
+        + "\n"
+    )
 
 
 def scalar(value: str) -> str:
@@ -112,16 +118,9 @@ def _head(draft: Draft) -> list[str]:
 
 
 def _source(draft: Draft) -> list[str]:
-    lines = ["source:", f"  path: {scalar(draft.path)}"]
-    if draft.asked.delimiter:
-        lines.append(f"  delimiter: {json.dumps(draft.asked.delimiter)}  # as its header row is written")
-    if draft.asked.encoding != "auto":
-        lines.append(f"  encoding: {draft.asked.encoding}")
-    if draft.asked.sheet is not None:
-        sheet = draft.asked.sheet
-        lines.append(f"  sheet: {sheet if isinstance(sheet, int) else scalar(sheet)}")
-    if draft.asked.member is not None:
-        lines.append(f"  member: {scalar(draft.asked.member)}")
+    lines = ["source:"]
+    for name, told in draft.source.model_dump(exclude_unset=True).items():
+        lines += _entry(name, told, "  ")
     if draft.nulls:
         words = ", ".join(json.dumps(word) for word in ("", *draft.nulls))
         lines += _comment(
@@ -136,6 +135,22 @@ def _source(draft: Draft) -> list[str]:
         ]
         lines += ["rejects:", "  at_most_share: 0  # more than this and the run fails"]
     return [*lines, ""]
+
+
+def _entry(name: str, told: Any, indent: str) -> list[str]:
+    """One key of YAML with its value, however deep."""
+    if isinstance(told, Mapping):
+        inner = [line for key, value in told.items() for line in _entry(key, value, f"{indent}  ")]
+        return [f"{indent}{scalar(name)}:", *inner]
+    if isinstance(told, (list, tuple)):
+        return [f"{indent}{scalar(name)}: [{', '.join(_value(one) for one in told)}]"]
+    return [f"{indent}{scalar(name)}: {_value(told)}"]
+
+
+def _value(told: Any) -> str:
+    if told is None or isinstance(told, (bool, int, float)):
+        return json.dumps(told)
+    return scalar(str(told))
 
 
 def _columns(draft: Draft) -> list[str]:
@@ -175,6 +190,17 @@ def _key(draft: Draft) -> list[str]:
     named: Sequence[str] = draft.keys
     asked = f"which column identifies a row? Every value is different in: {', '.join(named)}."
     return ["", *_comment((asked,), mark="ASK: "), f"# key: [{named[0]}]"]
+
+
+def _offers(draft: Draft) -> list[str]:
+    """The rules that are offered, each with its reason, all in comments."""
+    if not draft.offers:
+        return []
+    lines = ["", *_comment(("Offered, not applied: take away the # before what you want.",))]
+    lines += ["# transform:", "#   rules:"]
+    for offer in draft.offers:
+        lines += _comment(offer.why, "    ", "ASK: ") + [f"#     {line}" for line in offer.lines]
+    return lines
 
 
 def _tail() -> list[str]:
