@@ -83,6 +83,9 @@ class Contract(documents.Form):
                 raise ValueError(f"'{name}' is not one of the columns that come out")
         if self.portal.mode in ("upsert", "delete") and not self.key:
             raise ValueError(f"portal mode {self.portal.mode} needs a key: the column that identifies a row")
+        again = any(part.folder and part.folder.take == "all" for part in self.source.parts)
+        if again and self.portal.mode == "append":
+            raise ValueError("folder take: all reads released files again; to append the new ones, say take: new")
         return self
 
     @model_validator(mode="after")
