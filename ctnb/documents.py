@@ -68,16 +68,24 @@ def parse(model: type[Model], data: Any, name: str, error: type[CtnbError]) -> M
     )
 
 
-def edit(path: Path, changes: Mapping[tuple[str, ...], Any], error: type[CtnbError]) -> None:
-    """Set the value at each key path of `changes` in the file `path`; comments and order stay."""
+def edit(path: Path, changes: Mapping[tuple[Any, ...], Any], error: type[CtnbError]) -> None:
+    """
+    Set the value at each key path of `changes` in the file `path`; comments and order stay.
+
+    A whole number in a path is a place in a list, from 0. What follows the last key of a list's item belongs to the
+    next item, so a new key goes before it.
+    """
     document = read(path, error) if path.exists() else {}
     for keys, value in changes.items():
-        place = document
+        place: Any = document
         for key in keys[:-1]:
-            if place.get(key) is None:
+            if isinstance(place, Mapping) and place.get(key) is None:
                 place[key] = {}
             place = place[key]
-        place[keys[-1]] = value
+        if len(keys) > 1 and isinstance(keys[-2], int) and keys[-1] not in place and place:
+            place.insert(len(place) - 1, keys[-1], value)
+        else:
+            place[keys[-1]] = value
     stream = io.StringIO()
     _yaml().dump(document, stream)
     write_text(path, stream.getvalue())

@@ -53,6 +53,18 @@ def test_an_edit_makes_the_file_and_the_parts_it_needs(tmp_path: Path) -> None:
     }
 
 
+def test_an_edit_reaches_the_items_of_a_list(tmp_path: Path) -> None:
+    """Comments between items stay where they were, also when an item gets a new key."""
+    before = 'columns:\n  - name: a\n    description: ""  # what\n\n  # of b\n  - name: b\n    type: text\n'
+    path = written(tmp_path, before)
+    changes = {("columns", 0, "description"): "A", ("columns", 0, "label"): "L", ("columns", 1, "label"): "M"}
+    documents.edit(path, changes, ContractInvalid)
+    assert path.read_text(encoding="utf-8") == (
+        "columns:\n  - name: a\n    label: L\n    description: A   # what\n\n  # of b\n  - name: b\n    label: M\n"
+        "    type: text\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
