@@ -226,6 +226,29 @@ def test_an_older_file_never_follows_a_newer_one(request_: Request) -> None:
         fetch(after(request_, found))
 
 
+def test_appending_every_file_each_time_is_refused() -> None:
+    """Rows would be on the portal twice; take: new is what is meant."""
+    from ctnb.contracts.publication import Portal
+    from ctnb.contracts.sources import Source
+    from ctnb.datasets import Contract
+
+    columns = [{"name": "a", "type": "text", "role": "plain"}]
+    for take, fits in (("all", False), ("new", True)):
+        source = Source(folder=Folder(path="inbox", take=take))
+        told = {
+            "format": 1,
+            "title": "A",
+            "source": source,
+            "columns": columns,
+            "portal": Portal(mode="append"),
+        }
+        if fits:
+            assert take == Contract.model_validate(told).source.folder.take  # type: ignore[union-attr]
+        else:
+            with pytest.raises(ValidationError, match="say take: new"):
+                Contract.model_validate(told)
+
+
 def test_new_takes_the_new_ones_and_all_takes_every_one(request_: Request) -> None:
     """To append only what came, or to make the whole table again; neither when nothing came."""
     put(request_, "a.csv", age_s=900)
@@ -545,3 +568,27 @@ def test_a_file_that_cannot_be_archived_does_not_undo_the_release(tmp_path: Path
     obstacle.unlink()
     assert "stopped" == fp.run(project, pool).status
     assert ["archive/visits.csv"] == data(project)
+
+
+@pytest.mark.slow
+def test_new_files_are_appended_and_each_of_them_once(tmp_path: Path, pool: KernelPool) -> None:
+    """Two files at first, then one more: the portal gets its rows alone."""
+    project = inbox_project(tmp_path, ", take: new")
+    fp.change(project, "dataset.yml", "mode: replace", "mode: append")
+    fp.change(
+        project, "dataset.yml", "constraints: {required: true, unique: true}", "constraints: {required: true}"
+    )
+    fp.change(project, "dataset.yml", "key: [town]\n", "")
+    inbox = project.notebooks / fp.SLUG / "data"
+    towns = (("a.csv", ("Andover", "Bolton")), ("b.csv", ("Canton",)), ("c.csv", ("Durham",)))
+    sent = []
+    for name, there in towns:
+        fp.write_people(project, fp.people(towns=there)).rename(inbox / name)
+        if name != "a.csv":
+            record = fp.run(project, pool)
+            assert record.release, record.reason
+            sent.append(
+                (record.read and len(record.read.files), record.release.rows_sent, record.release.rows_after)
+            )
+    assert [(2, 3, 3), (1, 1, 4)] == sent
+    assert "stopped" == fp.run(project, pool).status
