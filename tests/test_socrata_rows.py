@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import json
 import logging
+import os
 import re
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -692,3 +697,38 @@ def test_a_portal_is_read_under_a_contract(portal: Running, every_type: str, tmp
         tuple(row[name] for name in ("zip", "n", "ok", "day", "at", "place"))
         for row in pq.read_table(reading.table.path).to_pylist()
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_run_reads_a_private_portal_and_the_next_one_stops(portal: Running, tmp_path: Path) -> None:
+    """The whole way, by the command: the account stays with the supervisor, and what did not change ends the run."""
+    uid = portal.create(("town", "text"), ("n", "number"), ("day", "calendar_date"))
+    rows = [{"town": f"Town {n % 5}", "n": n, "day": "2024-02-29"} for n in range(500)]
+    assert portal.ask("PUT", f"/resource/{uid}.json", json=rows).status_code == 200
+    with contextlib.closing(sqlite3.connect(portal.file)) as store, store:  # a second that is over
+        store.execute("UPDATE views SET rows_updated_at = rows_updated_at - 60")
+    source = {"socrata": {"dataset": f"{portal.url}/d/{uid}"}}
+    columns = [
+        {"name": "town", "type": "text", "role": "plain"}, {"name": "n", "type": "integer", "role": "measure"},
+        {"name": "day", "type": "date", "role": "plain"},
+    ]  # fmt: skip
+    told = {"format": 1, "title": "Things", "unit": "other", "source": source, "columns": columns}
+    (tmp_path / "notebooks" / "things").mkdir(parents=True)
+    (tmp_path / "notebooks" / "things" / "dataset.yml").write_text(json.dumps(told))
+    settings = {"format": 1, "agency": "Example", "portals": {"local": {"kind": "embedded"}}}
+    (tmp_path / "ctnb.yml").write_text(json.dumps(settings))
+    account = {"MY_SOCRATA_USERNAME": portal.key_id, "MY_SOCRATA_PASSWORD": portal.key_secret}
+    runs = [
+        subprocess.run(
+            [sys.executable, "-m", "ctnb", "run", "things"], cwd=tmp_path, env={**os.environ, **account},
+            capture_output=True, text=True, check=False,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [0, 5] == [run.returncode for run in runs]
+    assert ("500 rows read = 500 kept", "has not changed since the last release") == (
+        re.findall("500 rows read = 500 kept", runs[0].stdout)[0],
+        re.findall("has not changed since the last release", runs[1].stdout)[0],
+    )
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [] == [path.name for path in written if portal.key_secret.encode() in path.read_bytes()]
