@@ -12,6 +12,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -697,6 +698,20 @@ def test_a_portal_is_read_under_a_contract(portal: Running, every_type: str, tmp
         tuple(row[name] for name in ("zip", "n", "ok", "day", "at", "place"))
         for row in pq.read_table(reading.table.path).to_pylist()
     ]  # fmt: skip
+
+
+def test_memory_holds_a_page_and_not_the_dataset(told: tuple[Portal, Served], tmp_path: Path) -> None:
+    """A dataset of 80 MB, in pages of 2 MB, takes less than 20 MB on its way."""
+    portal, served = told
+    long = "x" * 10_000
+    portal.rows = [{"town": long, "paid": str(n)} for n in range(8_000)]
+    tracemalloc.start()
+    try:
+        fetched = fetch(tmp_path, "abcd-1234", domain=served.url, page_rows=200)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (True, True) == (fetched.snapshots[0].bytes > 80_000_000, peak < 20_000_000)
 
 
 @pytest.mark.slow
