@@ -85,7 +85,9 @@ class Contract(documents.Form):
             raise ValueError(f"portal mode {self.portal.mode} needs a key: the column that identifies a row")
         again = any(part.folder and part.folder.take == "all" for part in self.source.parts)
         if again and self.portal.mode == "append":
-            raise ValueError("folder take: all reads released files again; to append the new ones, say take: new")
+            raise ValueError(
+                "folder take: all reads released files again; to append the new ones, say take: new"
+            )
         return self
 
     @model_validator(mode="after")
