@@ -116,8 +116,18 @@ def fetched(at: Supervisor) -> Gathered:
 
 
 def _position(at: Supervisor) -> dict[str, Any]:
-    """Where the source came to with this run's rows; nothing for a run from before there were positions."""
-    return dict(fetched(at).position) if (at.folder("read") / FETCHED).is_file() else {}
+    """
+    Where the source came to with this run's rows; with a file that somebody named, where it was before.
+
+    Nothing for a run from before there were positions.
+    """
+    if not (at.folder("read") / FETCHED).is_file():
+        return {}
+    gathered = fetched(at)
+    if not gathered.told:
+        return dict(gathered.position)
+    base = releases.newest(at.project, at.dataset.slug, at.record.portal)
+    return dict(base.facts.position) if base else {}
 
 
 def _fetch(at: Supervisor, told: str) -> Any:
@@ -144,13 +154,14 @@ def settle(at: Supervisor) -> None:
 
     Raises SourceFailed when one could not be moved, SourceInvalid.
     """
-    steps, error = at.record.steps, at.failure
+    steps, error, path = at.record.steps, at.failure, at.folder("read") / FETCHED
     wrong = isinstance(error, DataInvalid) and not isinstance(error, (ContractInvalid, GuardTripped))
     outcome: Outcome = "released" if at.record.release else "failed"
+    position: Mapping[str, Any] = {}
     if at.record.release:
         position = at.record.release.position
-    else:
-        position = _position(at) if wrong and steps and steps[-1].step == "read" else {}
+    elif wrong and steps and steps[-1].step == "read" and path.is_file():
+        position = fetched(at).position
     if position and _may_move(at):
         moved = gathering.settle(at.project, at.dataset, at.folder("read"), position, outcome)
         if moved:

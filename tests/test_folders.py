@@ -592,3 +592,20 @@ def test_new_files_are_appended_and_each_of_them_once(tmp_path: Path, pool: Kern
             )
     assert [(2, 3, 3), (1, 1, 4)] == sent
     assert "stopped" == fp.run(project, pool).status
+
+
+@pytest.mark.slow
+def test_a_file_that_somebody_names_changes_nothing_for_the_folder(tmp_path: Path, pool: KernelPool) -> None:
+    """A correction by --source is released; the file of the folder is no newer for that, and stays where it is."""
+    project = inbox_project(tmp_path, ", quarantine: bad")
+    other = tmp_path / "corrected.csv"
+    fp.write_people(project, fp.people(rows=44)).rename(other)
+    fp.write_people(project, fp.people())
+    first = fp.run(project, pool)
+    assert first.release and "released" == first.status
+    record = fp.run(project, pool, source=str(other))
+    assert record.release, record.reason
+    assert first.release.position == record.release.position
+    other.write_text("Person\nsomebody\n")
+    assert "failed" == fp.run(project, pool, source=str(other)).status
+    assert ("stopped", ["visits.csv"]) == (fp.run(project, pool).status, data(project))
