@@ -76,7 +76,13 @@ def review_that_counts(at: Supervisor) -> Review:
         if found.table_digest == digests.keyed(table.digest, at.project.key):
             return found
     found = reviewing.review(
-        at.project, at.dataset, table, run=at.record.run, work=at.folder("privacy_review")
+        at.project,
+        at.dataset,
+        table,
+        run=at.record.run,
+        portal=at.record.portal,
+        changes=at.record.read.drift if at.record.read else (),
+        work=at.folder("privacy_review"),
     )
     text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     documents.write_text(path, text)

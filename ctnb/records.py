@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 
 from ctnb import clock, documents, ledger
 from ctnb.digests import canonical_json, of_bytes, of_file
+from ctnb.drift.headers import HeaderChange
 from ctnb.errors import NameUnknown, RecordBroken
 from ctnb.privacy.decisions import Person
 from ctnb.settings import Project
@@ -108,6 +109,9 @@ class ReadFacts(documents.Form):
     columns: tuple[ColumnFact, ...] = ()
     nulled: tuple[NulledFact, ...] = Field((), description="Cells that became empty, by column and rule.")
     joins: tuple[JoinFact, ...] = Field((), description="What became of each lookup.")
+    drift: tuple[HeaderChange, ...] = Field(
+        (), description="How the source's header was not the contract's, and what became of that."
+    )
 
     @property
     def closes(self) -> bool:

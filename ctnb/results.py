@@ -83,6 +83,9 @@ def _read_facts(at: Supervisor, said: Mapping[str, Any], table: Table) -> ReadFa
     source = _source_facts(at)
     source["notes"] = tuple(dict.fromkeys((*source["notes"], *_notes(at, told.pop("notes", ())))))
     facts = ReadFacts(**source, **told, rows_kept=table.rows)
+    known = {"", *(column.name for column in at.dataset.contract.columns)}
+    if any(change.column not in known for change in facts.drift):
+        raise ValueError("a column that is not the contract's")
     if not facts.closes:
         raise AccountOpen(
             f"Rows do not add up: {facts.rows_read:,} read, {facts.rows_kept:,} kept, "

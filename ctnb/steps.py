@@ -171,7 +171,10 @@ def review(given: Table, ds: Dataset) -> Review:
         return Review.from_json(asks.ask(at.step, "review", digest=given.digest))
     from ctnb import reviewing
 
-    return reviewing.review(at.project, ds, given, run="draft", work=at.folder(ds.slug))
+    changes = tuple(change for reading in at.readings.values() for change in reading.drift)
+    return reviewing.review(
+        at.project, ds, given, run="draft", portal="local", changes=changes, work=at.folder(ds.slug)
+    )
 
 
 @noted
@@ -266,6 +269,7 @@ def _reading_facts(reading: Reading) -> dict[str, Any]:
         "rejects": [asdict(one) for one in reading.rejects], "left_out": dict(reading.left_out),
         "columns": [asdict(one) for one in reading.columns], "nulled": [asdict(one) for one in reading.nulled],
         "joins": [asdict(one) for one in reading.joins], "notes": list(reading.notes),
+        "drift": [one.model_dump(mode="json") for one in reading.drift],
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ locked configuration.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,11 +141,13 @@ def lock(connection: duckdb.DuckDBPyConnection) -> None:
 
 @contextmanager
 def opened(
-    table: Table, *, name: str = "data", threads: int = 1, work: Path | None = None
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A locked DuckDB in which `table` is called `name`; one thread unless told otherwise."""
+    table: Table, *, name: str = "data", beside: Mapping[str, Table] | None = None, threads: int = 1,
+    work: Path | None = None,
+) -> Iterator[duckdb.DuckDBPyConnection]:  # fmt: skip
+    """A locked DuckDB in which `table` is called `name`, those `beside` by their names; one thread if not told."""
     with connect(work, threads=threads) as connection:
-        load(connection, table, name)
+        for called, one in {name: table, **(beside or {})}.items():
+            load(connection, one, called)
         lock(connection)
         yield connection
 

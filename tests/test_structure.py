@@ -24,10 +24,11 @@ secrets
 contracts
 datasets demo ledger places settings stepfiles
 asks bars constraints doctor gathering jupyter tables withheld
+drift
 portals privacy reads redaction transforms
-displays projects proposals records reviewing
+displays projects proposals records
 comparing indexes leases rejections releases schemas templates
-checks guards publishing replays
+checks guards publishing replays reviewing
 answering steps
 rendering results verification
 supervision

@@ -20,7 +20,7 @@ from ctnb import clock, ledger
 from ctnb.errors import RecordBroken, ReviewNotCleared, UsageError
 from ctnb.ledger import Entry
 from ctnb.privacy.detection import found_in
-from ctnb.privacy.findings import Finding
+from ctnb.privacy.findings import RULES, Finding
 from ctnb.privacy.reviews import Review, headline
 from ctnb.settings import Project, Reviewer
 
@@ -212,8 +212,10 @@ def _by_decision(review: Review, wanted: Subject, decision: Decision, now: dt.da
     """What one decision says of a review; None when it is about something else."""
     standing = decision.kind == "standing"
     exact = decision.subject == wanted
-    if decision.verdict == "refuse":  # a refusal outlives the release it was made against
-        exact = replace(decision.subject, base_release=wanted.base_release) == wanted
+    if decision.verdict == "refuse":  # a refusal outlives the release it was made against and compared with
+        told = decision.subject
+        today = replace(told, base_release=wanted.base_release, review_digest=wanted.review_digest)
+        exact = today == wanted
     who = f"{decision.by.name} on {decision.at[:10]}"
     if not exact and not (standing and _same_structure(decision.subject, wanted)):
         if standing or decision.run == review.run:
@@ -225,7 +227,7 @@ def _by_decision(review: Review, wanted: Subject, decision: Decision, now: dt.da
         return Clearance(
             False, decision, f"The approval by {who} expired on {decision.expires[:10]}.", "expired"
         )
-    over = _first_over(review, decision) if standing else None
+    over = _first_over(review, decision) if standing and not exact else None
     if over:
         why = f"Beyond the bounds that {who} approved: {over.text}"
         return Clearance(False, decision, why, "stale")
@@ -249,7 +251,7 @@ def _first_over(review: Review, decision: Decision) -> Finding | None:
 
 
 def _within(finding: Finding, bound: Bound | None) -> bool:
-    if bound is None:
+    if bound is None or (finding.rule in RULES and RULES[finding.rule].once):
         return False
     if finding.direct or bound.direct:
         return finding.count <= bound.count

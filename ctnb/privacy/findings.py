@@ -9,7 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ctnb.contracts.columns import Column
+from ctnb.contracts.drift import TableDrift
+from ctnb.contracts.publication import Mode
 from ctnb.contracts.transforms import Unit
+from ctnb.drift.headers import HeaderChange
 from ctnb.settings import Policy, Severity
 from ctnb.tables import Table
 
@@ -39,6 +42,8 @@ class Rule:
     """It looks for direct identifiers: under a standing decision its hits may not rise at all."""
     fixed: bool = False
     """No policy makes it milder."""
+    once: bool = False
+    """A standing decision never covers it: somebody looks at it each time."""
 
 
 _TABLE = (
@@ -101,8 +106,33 @@ _CELLS = (
          "Complementary suppression was not checked: see whether totals or other tables give the cells away."),
 )  # fmt: skip
 
+_CHANGES = (
+    Rule("structure-changed", "Are the columns, their types and roles those of the last release?", "wait",
+         "Look at the whole review again: it is about another structure than the one approved before.",
+         fixed=True, once=True),
+    Rule("drift-source", "Is the source's header the contract's?", "wait",
+         "Bring columns: in dataset.yml up to date, or list headers under source: ignore:.", once=True),
+    Rule("drift-added", "Are there columns that the last release did not have?", "wait",
+         "Approve if the column is to be published; else leave it out.", once=True),
+    Rule("drift-removed", "Are columns of the last release gone?", "wait",
+         "Approve if the column is to go; who uses the data will miss it.", once=True),
+    Rule("drift-renamed", "Do columns of the last release seem to have other names?", "wait",
+         "Keep the published name where it is the same column; approve if it is not, or is to be renamed.",
+         once=True),
+    Rule("drift-retyped", "Have columns other types than in the last release?", "wait",
+         "Keep the published type, or approve the new one.", once=True),
+    Rule("drift-category", "Have quasi-identifiers categories that the last release did not have?", "wait",
+         "Find out whether they are right: a misspelt one, or a small group, stands out.", once=True),
+    Rule("drift-empty", "Has the share of empty cells moved?", "wait",
+         "Find out why cells are empty, or no longer are; approve if that is right.", once=True),
+    Rule("drift-distribution", "Are the values of a column spread otherwise?", "wait",
+         "Find out what changed in the source; approve if that is right.", once=True),
+    Rule("drift-rows", "Are there many more or fewer rows?", "wait",
+         "Find out where they come from or went; approve if that is right.", once=True),
+)  # fmt: skip
+
 RULES: Mapping[str, Rule] = MappingProxyType(
-    {rule.id: rule for rule in (*_TABLE, *_IDENTIFIERS, *_RISK, *_CELLS)}
+    {rule.id: rule for rule in (*_TABLE, *_IDENTIFIERS, *_RISK, *_CELLS, *_CHANGES)}
 )
 """Every rule, in the order in which a review tells them."""
 
@@ -177,6 +207,21 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Last:
+    """The last release on the portal, and what dataset.yml makes of drift."""
+
+    release: str | None = None
+    """Its name; None when there is none."""
+    table: Table | None = None
+    """Its rows; None when they are no longer kept."""
+    mode: Mode = "replace"
+    """What publishing does now."""
+    drift: TableDrift = field(default_factory=TableDrift)
+    changes: tuple[HeaderChange, ...] = ()
+    """How the source's header was not the contract's."""
+
+
+@dataclass(frozen=True)
 class Case:
     """What the rules are asked about: an opened table and what is declared of it."""
 
@@ -188,6 +233,7 @@ class Case:
     count_column: str | None
     """The column that says how many people a row of an aggregate stands for."""
     policy: Policy
+    last: Last = field(default_factory=Last)
 
     @cached_property
     def scans(self) -> Mapping[str, Scan]:
@@ -242,10 +288,14 @@ def reference() -> str:
         "# Rules of the privacy review", "",
         "Made from `ctnb.privacy.findings.RULES`; change it there.", "",
         "A rule's severity can be changed per policy (`severities:` in `ctnb.yml`), except that a fixed rule "
-        "is never made milder. Hits of a direct rule may not rise at all under a standing decision.", "",
+        "is never made milder. Hits of a direct rule may not rise at all under a standing decision, and a rule "
+        "marked once is never covered by one. What drift: of dataset.yml says of a drift rule counts where it is "
+        "stricter.", "",
         "| rule | question | severity | | what to do |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for rule in RULES.values():
-        marks = ", ".join(word for word, on in (("direct", rule.direct), ("fixed", rule.fixed)) if on)
+        marks = ", ".join(
+            word for word, on in (("direct", rule.direct), ("fixed", rule.fixed), ("once", rule.once)) if on
+        )
         lines.append(f"| `{rule.id}` | {rule.question} | {rule.severity} | {marks} | {rule.remedy} |")
     return "\n".join(lines) + "\n"

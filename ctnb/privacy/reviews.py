@@ -18,7 +18,7 @@ from ctnb import clock
 from ctnb.contracts.transforms import Unit
 from ctnb.digests import canonical_json, of_bytes
 from ctnb.errors import RecordBroken
-from ctnb.privacy import cells, detection, headers, risk
+from ctnb.privacy import cells, changes, detection, headers, risk
 from ctnb.privacy.findings import (
     RULES,
     WORST_FIRST,
@@ -26,6 +26,7 @@ from ctnb.privacy.findings import (
     Asked,
     Case,
     Finding,
+    Last,
     counted,
     listed,
     severity_of,
@@ -70,6 +71,8 @@ class Review:
     """Every rule, in the order of the reference."""
     at: str
     """When, UTC; it is not part of the digest."""
+    base_release: str | None = None
+    """The release that the table was compared with; None when there was none."""
 
     @property
     def state(self) -> State:
@@ -90,7 +93,8 @@ class Review:
             "policy": self.policy, "policy_digest": self.policy_digest,
             "contract_digest": self.contract_digest, "transform_digest": self.transform_digest,
             "table_digest": self.table_digest, "rows": self.rows, "columns": list(self.columns),
-            "unit": self.unit, "findings": [finding.to_json() for finding in self.findings],
+            "unit": self.unit, "base_release": self.base_release,
+            "findings": [finding.to_json() for finding in self.findings],
             "asked": [vars(one) for one in self.asked], "at": self.at,
         }  # fmt: skip
 
@@ -107,27 +111,28 @@ class Review:
 def review(
     table: Table, *, dataset: str, run: str, unit: Unit | None, count_column: str | None, key: tuple[str, ...],
     policy_name: str, policy: Policy, contract_digest: str, transform_digest: str | None, table_digest: str,
-    work: Path | None,
+    work: Path | None, last: Last | None = None,
 ) -> Review:  # fmt: skip
     """
     Ask every privacy rule about `table` and return what they found.
 
     Nothing is written, except for DuckDB's spill below `work` (none when it is None), and nothing is raised
     for a finding. `unit` and `count_column` are what the contract says comes out of the transform, `key` the
-    row identifier. `table_digest` is keyed by the caller and only kept.
+    row identifier. `table_digest` is keyed by the caller and only kept. `last` is the release to compare with.
     """
-    answers = _answers(table, unit, count_column, key, policy, work)
+    last = last or Last()
+    answers = _answers(table, unit, count_column, key, policy, work, last)
     findings = sorted((found for one in answers.values() for found in one.findings), key=_worst_first)
     return Review(
         dataset, run, policy_name, policy_digest(policy), contract_digest, transform_digest, table_digest,
         table.rows, tuple(column.name for column in table.columns), unit, tuple(findings),
-        tuple(_asked(rule, answers) for rule in RULES), clock.stamp(),
+        tuple(_asked(rule, answers) for rule in RULES), clock.stamp(), last.release,
     )  # fmt: skip
 
 
 def policy_digest(policy: Policy) -> str:
     """SHA-256 of a policy's settings and of the rules it is applied to."""
-    rules = [[rule.id, rule.severity, rule.direct, rule.fixed] for rule in RULES.values()]
+    rules = [[rule.id, rule.severity, rule.direct, rule.fixed, rule.once] for rule in RULES.values()]
     return of_bytes(canonical_json([policy.model_dump(mode="json"), rules]))
 
 
@@ -239,18 +244,22 @@ _QUESTIONS: Mapping[str, Callable[[Case], Answer]] = MappingProxyType({
     "small-measure": cells.ask_small_measure,
     "measure-beside-suppressed": cells.ask_measure_beside,
     "complementary-unchecked": cells.ask_complementary,
+    **changes.QUESTIONS,
 })  # fmt: skip
 """Who answers each rule; not-computed is what is left when one cannot."""
 
 
 def _answers(
     table: Table, unit: Unit | None, count_column: str | None, key: tuple[str, ...], policy: Policy,
-    work: Path | None,
+    work: Path | None, last: Last,
 ) -> dict[str, Answer]:  # fmt: skip
     """What every rule says, and under not-computed which could not say anything."""
     try:
-        with opened(table, threads=min(_THREADS, os.cpu_count() or 1), work=work) as connection:
-            case = Case(connection, table, unit, count_column, policy)
+        beside = {"base": last.table} if last.table else {}
+        with opened(
+            table, beside=beside, threads=min(_THREADS, os.cpu_count() or 1), work=work
+        ) as connection:
+            case = Case(connection, table, unit, count_column, policy, last)
             answers = {rule: _answer(case, rule) for rule in _QUESTIONS}
             failed = [_failed(case, rule) for rule, one in answers.items() if one is None]
             failed += _misfits(case, key)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _MUCH_ALIKE = 0.8
 _READ_AGAIN_BYTES = 64 << 20
+_MISTAKE = "The proposed contract does not read its own source: this is a mistake in ctnb."
 _THREADS = 2
 _MEMORY_MB = 750
 """Memory that DuckDB may take, in MB; what is larger spills."""
@@ -260,13 +261,14 @@ def _read_again(dataset: Dataset, draft: Draft, fetched: Fetched, work: Path) ->
     is matched. Returns the records left out, by rule.
     """
     if sum(snapshot.bytes for snapshot in fetched.snapshots) > _READ_AGAIN_BYTES:
-        reads.match([column.header for column in draft.columns], dataset.contract.columns, ())
+        if reads.match([column.header for column in draft.columns], dataset, ()).changes:
+            raise CtnbError(_MISTAKE)
         return draft.left_out
     reading = work / "reading"
     reading.mkdir()
     found = reads.read(dataset, Gathered((fetched,), told=True), reading)
-    if (found.rows_read, found.rows_rejected) != (draft.rows, draft.rejects):
-        raise CtnbError("The proposed contract does not read its own source: this is a mistake in ctnb.")
+    if (found.rows_read, found.rows_rejected) != (draft.rows, draft.rejects) or found.drift:
+        raise CtnbError(_MISTAKE)
     return found.left_out
 
 

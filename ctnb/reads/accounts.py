@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctnb.drift.headers import HeaderChange
 from ctnb.places.fetching import Gathered
 from ctnb.tables import Table
 
@@ -105,6 +106,8 @@ class Reading:
     """What the commonest cells that failed look like, masked."""
     notes: tuple[str, ...] = ()
     """What a person should know of the source."""
+    drift: tuple[HeaderChange, ...] = ()
+    """How the source's header is not the contract's, and what became of that."""
 
 
 def account_sentence(kept: int, rejected: int, left_out: Mapping[str, int]) -> str:

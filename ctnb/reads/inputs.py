@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ctnb.contracts.sources import Source
 from ctnb.datasets import Dataset
+from ctnb.drift.headers import HeaderChange
 from ctnb.places.fetched import Fetched
 from ctnb.places.fetching import Gathered
 from ctnb.reads import replayed
@@ -15,6 +16,9 @@ from ctnb.reads.lookups import Cell, Lookup, open_lookups, widen
 from ctnb.reads.matching import match, naming
 from ctnb.sources.formats import open_source
 from ctnb.sources.opened import Opened
+
+EMPTY = Cell("CAST(NULL AS VARCHAR)", own=True)
+"""The text of a column that the file no longer has."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Input:
     """The text of each column that is read, in the contract's order."""
     joined: tuple[str, ...] = ()
     """For each lookup a LEFT JOIN to the file's rows `n`."""
+    changes: tuple[HeaderChange, ...] = ()
+    """What of its header has drifted."""
 
     @property
     def schema(self) -> str:
@@ -56,6 +62,11 @@ class Job:
     def encoding(self) -> str:
         """How the files' text was encoded."""
         return ", ".join(sorted({one.opened.encoding for one in self.inputs} - {""}))
+
+    @property
+    def changes(self) -> tuple[HeaderChange, ...]:
+        """What of the files' headers has drifted; the same in several files once."""
+        return tuple(dict.fromkeys(change for one in self.inputs for change in one.changes))
 
     def about(self, one: Input) -> str:
         """What an error over the file `one` begins with: nothing where there is no other."""
@@ -105,8 +116,10 @@ def _matched(job: Job, one: Input) -> Input:
     columns = job.dataset.contract.read_columns
     with naming(job.about(one)):
         header, cells, joined = widen(one.opened.header, job.lookups)
-        places = match(header, columns, [*one.source.ignore, *used])
-    return replace(one, cells=tuple(cells[places[c.name]] for c in columns), joined=tuple(joined))
+        found = match(header, job.dataset, [*one.source.ignore, *used])
+    at = [found.places.get(column.name) for column in columns]
+    texts = tuple(EMPTY if place is None else cells[place] for place in at)
+    return replace(one, cells=texts, joined=tuple(joined), changes=found.changes)
 
 
 def _unlike(names: Sequence[str]) -> list[str]:

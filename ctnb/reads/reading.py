@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ctnb.datasets import Dataset
@@ -21,4 +22,6 @@ def read(dataset: Dataset, gathered: Gathered, folder: Path, *, run: str = "draf
     is kept), ContractInvalid.
     """
     job = make_job(dataset, gathered, run)
-    return read_straight(job, folder) or read_closely(job, folder)
+    made = read_straight(job, folder) or read_closely(job, folder)
+    told = (f"{change.text[:1].upper()}{change.text[1:]}." for change in job.changes)
+    return replace(made, drift=job.changes, notes=(*made.notes, *told))
