@@ -49,6 +49,7 @@ def published(project: Project, portal: str = "local") -> list[tuple[str, int]]:
 def test_replace_puts_the_new_rows_in_place_of_the_old(tmp_path: Path, pool: KernelPool) -> None:
     """The second release says how many rows there were; both are kept and verify."""
     project = fp.make(tmp_path)
+    fp.accept_other_towns(project)
     with local.running(project):
         first = fp.run(project, pool)
         assert published(project) == ALL_TWELVE
@@ -184,6 +185,7 @@ def test_a_failed_publish_leaves_the_published_rows_as_they_were(
 ) -> None:
     """The run fails with code 3 without the portal's words; the next run releases."""
     project = outside(tmp_path, state)
+    fp.accept_other_towns(project)
     assert fp.run(project, pool).status == "released"
     fp.write_people(project, fp.people(towns=NORTH))
     state.fault = fault
