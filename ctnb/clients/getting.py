@@ -26,7 +26,14 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import HTTPBasicAuth
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 
 from ctnb import clock
 from ctnb.errors import SourceFailed, UsageError
@@ -97,9 +104,10 @@ def repeating(stop: Callable[[RetryCallState], bool], pause_s: float) -> Retryin
     """
     What calls a function again as long as it raises AgainError, until `stop`; then it raises the last one.
 
-    It waits as long as the error says, else first `pause_s` seconds, then each time twice as long, 10 s at most.
+    It waits as long as the error says, else first about `pause_s` seconds, then each time twice as long, 10 s at
+    most.
     """
-    backing_off = wait_exponential(multiplier=pause_s, max=10)
+    backing_off = wait_exponential(multiplier=pause_s, max=10) + wait_random(0, pause_s)
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

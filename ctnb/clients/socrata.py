@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+from tenacity import stop_after_attempt
 
+from ctnb.clients.getting import PATIENCE_S, AgainError, repeating, retry_after
 from ctnb.errors import PortalFailed
 
 PAGE_ROWS = 20_000
@@ -64,10 +65,6 @@ class Upserted:
     errors: int
 
 
-class _Again(Exception):
-    """An answer that says: try again."""
-
-
 class Socrata:
     """One portal, as one account sees it."""
 
@@ -76,7 +73,8 @@ class Socrata:
     ) -> None:
         """
         `url` is the portal's address without a path; `timeout_s` the seconds to wait for each answer, `pause_s`
-        those before the first repetition of a reading; each next pause is about twice as long, 5 s at most.
+        those before the first repetition of a reading; each next pause is about twice as long, 10 s at most, or what
+        the portal asks for.
         """
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
@@ -172,15 +170,10 @@ class Socrata:
     def _get(
         self, path: str, query: Mapping[str, Any] | None = None, *, missing: bool = False
     ) -> requests.Response | None:
-        retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential(multiplier=self._pause_s, max=5) + wait_random(0, self._pause_s),
-            retry=retry_if_exception(lambda error: isinstance(error, _Again)),
-            reraise=True,
-        )
+        retrying = repeating(stop_after_attempt(ATTEMPTS), self._pause_s)
         try:
             return retrying(self._get_once, path, query, missing)
-        except _Again as again:
+        except AgainError as again:
             told = str(again)
         raise PortalFailed(f"The portal did not answer: {told}, {ATTEMPTS} times.", hint="Try again later.")
 
@@ -193,12 +186,12 @@ class Socrata:
             kind = type(error).__name__
         else:
             if answer.status_code in AGAIN or answer.status_code == 202:
-                raise _Again(f"status {answer.status_code}")
+                raise AgainError(f"status {answer.status_code}", _wait_s(answer))
             if missing and answer.status_code == 404:
                 return None
             self._check(answer)
             return answer
-        raise _Again(kind)
+        raise AgainError(kind)
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | bytes | None) -> dict[str, Any]:
         """A write, once: whether it took effect after a broken answer is for the caller to read back."""
@@ -234,6 +227,12 @@ class Socrata:
             hint=_ADVICE.get(answer.status_code, "Try again later; if it stays, tell the portal's administrators."),
             status=answer.status_code, code=code,
         )  # fmt: skip
+
+
+def _wait_s(answer: requests.Response) -> float | None:
+    """The pause that the portal asks for, as long as somebody who publishes would wait."""
+    told_s = retry_after(answer)
+    return None if told_s is None else min(told_s, PATIENCE_S)
 
 
 _ADVICE = {
