@@ -30,6 +30,12 @@ _PEOPLE = frozenset(
     """.split()  # noqa: SIM905  # one word a line would be a page
 )
 """Words of a header that say that a row may be a person."""
+_PERSON = frozenset(
+    """
+    patient person client member employee student decedent inmate offender applicant victim witness defendant resident
+    """.split()  # noqa: SIM905  # as above
+)
+"""Words that alone, over numbers, say whose number it is."""
 _TRAITS = frozenset(
     """
     age sex gender race ethnicity ethnic hispanic marital married education birthplace nationality citizenship
@@ -150,6 +156,8 @@ def _is_free_text(column: Column, profile: Profile) -> bool:
 
 
 def _by_words(column: Column, profile: Profile, words: set[str], people: bool) -> Suggestion:
+    if words <= _PERSON and (column.type in NUMERIC or column.type == "code"):
+        return Suggestion(None, "A number for each of them: identifier, if it leads to a person elsewhere.")
     place = next((fine for word, fine in _PLACES.items() if word in words), None)
     if words & _TRAITS and people and column.type != "point":
         return Suggestion("quasi", "Known to others, and with other facts it names somebody.")

@@ -19,6 +19,7 @@ _CODE_WORDS = frozenset(
     """.split()  # noqa: SIM905  # one word a line would be a page
 )
 """Words of a header whose digits are a name, not an amount."""
+_NUMBER = frozenset(("no", "num", "number", "nbr", "nr"))
 _COUNTED = frozenset(
     ("of", "total", "count", "sum", "amount", "average", "avg", "mean", "percent", "rate", "sales")
 )
@@ -105,7 +106,11 @@ def _digits(profile: Profile, words: frozenset[str]) -> Choice | None:
 
 
 def _says_code(words: frozenset[str]) -> bool:
-    return bool(words & _ALWAYS_CODES) or bool(words & _CODE_WORDS and not words & _COUNTED)
+    """Whether a header's words say that digits are a name; number alone does not say of what."""
+    said = words & _CODE_WORDS
+    if said <= _NUMBER and not any(word.isalpha() for word in words - _NUMBER):
+        said = frozenset()
+    return bool(words & _ALWAYS_CODES) or bool(said and not words & _COUNTED)
 
 
 def _is_day(profile: Profile) -> bool:
