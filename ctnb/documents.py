@@ -79,7 +79,7 @@ def edit(path: Path, changes: Mapping[tuple[Any, ...], Any], error: type[CtnbErr
     for keys, value in changes.items():
         place: Any = document
         for key in keys[:-1]:
-            if isinstance(place, Mapping) and place.get(key) is None:
+            if isinstance(place, dict) and place.get(key) is None:
                 place[key] = {}
             place = place[key]
         if len(keys) > 1 and isinstance(keys[-2], int) and keys[-1] not in place and place:

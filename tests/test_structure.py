@@ -27,7 +27,7 @@ asks bars constraints doctor gathering jupyter tables withheld
 drift
 portals privacy reads redaction transforms
 displays projects proposals records
-comparing indexes leases rejections releases schemas templates
+comparing dictionaries indexes leases rejections releases schemas templates
 checks guards publishing replays reviewing
 answering steps
 rendering results verification

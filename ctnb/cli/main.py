@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "ctnb.cli.datasets:check",
     "edit": "ctnb.cli.datasets:edit",
     "releases": "ctnb.cli.datasets:releases",
+    "dictionary": "ctnb.cli.dictionaries:dictionary",
     "run": "ctnb.cli.runs:run",
     "runs": "ctnb.cli.runs:runs",
     "report": "ctnb.cli.runs:report",
