@@ -44,7 +44,7 @@ class Asked:
     @property
     def parameters(self) -> dict[str, str | list[str]]:
         """The filters as the protocol's parameters."""
-        told = {"where": self.where, "refine": list(self.refine)}
+        told: dict[str, str | list[str]] = {"where": self.where, "refine": list(self.refine)}
         return {name: said for name, said in told.items() if said}
 
 
