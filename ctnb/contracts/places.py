@@ -68,7 +68,9 @@ class Web(documents.Form):
     user: SecretReference | str | None = Field(None, description="The user, where the server asks for one.")
     password: SecretReference | None = Field(None, description="The user's password.")
     token: SecretReference | None = Field(None, description="A token, sent as Authorization: Bearer.")
-    hosts: tuple[str, ...] = Field((), description="Other hosts that a redirect may lead to.")
+    hosts: tuple[Annotated[str, Field(pattern=r"^[^/@\s]+$")], ...] = Field(
+        (), description="Other hosts that a redirect may lead to, e.g. files.example.gov."
+    )
     at_most_mb: int = Field(2048, description="The largest file that is taken, in MB.", ge=1)
     timeout_s: float = Field(60.0, description="Seconds to wait for the server to say anything.", gt=0)
     ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
