@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -117,6 +118,7 @@ class Column(documents.Form):
         return (self.label or self.header or self.name).strip()
 
 
+@cache
 def _is_re2(pattern: str) -> bool:
     """Whether DuckDB, whose expressions are RE2's, can use `pattern`."""
     import duckdb

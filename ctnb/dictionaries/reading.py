@@ -36,6 +36,8 @@ _DESCRIPTIONS = (
     "data element definition", "variable description",
 )  # fmt: skip
 
+_DELIMITED = (".csv", ".txt", ".tsv", ".tab")
+
 Row = tuple[int, Sequence[str]]
 """Where a row stands in the file, from 1, and its cells."""
 
@@ -96,13 +98,13 @@ def _of_table(path: Path, work: Path, sheet: str | int | None) -> Read:
         found = connection.execute(f"SELECT * FROM numbered ORDER BY _row LIMIT {ROWS_LIMIT + 1}").fetchall()
     if len(found) > ROWS_LIMIT:
         raise SourceInvalid(f"The file has more than {ROWS_LIMIT:,} rows: it is no dictionary.")
-    at_sheet = path.suffix not in (".csv", ".txt", ".tsv", ".tab")
+    at_sheet = path.suffix not in _DELIMITED
     rows: list[Row] = [(0, opened.header)]
     rows += [(number if at_sheet else number + 1, [cell or "" for cell in cells]) for number, *cells in found]
     notes = [
         f"{misfit.rule.capitalize()} in row {misfit.row + 1}: left out." for misfit in loaded.misfits[:20]
     ]
-    return Read(tuple(_said(rows, bare_cell)), "row", (*notes, *loaded.notes))
+    return Read(tuple(_said(rows, str if at_sheet else bare_cell)), "row", (*notes, *loaded.notes))
 
 
 def _sheet(path: Path, wanted: str | int | None) -> str | int | None:

@@ -115,7 +115,9 @@ def from_schema(schema: Any) -> Schema:
     columns = tuple(
         _column(one, headers[at], proposed[at], at + 1, lost) for at, one in enumerate(fields)
     )  # fmt: skip
-    if any("reference" not in _own(one) for one in fields) and found.get("foreignKeys"):
+    told = {headers[at] for at, one in enumerate(fields) if "reference" in _own(one)}
+    keys = [key for key in _as_list(found.get("foreignKeys")) if isinstance(key, dict)]
+    if any(not set(_listed(key.get("fields"))) <= told for key in keys):
         lost.append("Foreign keys: name the file with the values under constraints: reference:.")
     names = dict(zip(headers, (column.name for column in columns), strict=True))
     key, unique = _keys(found, names, lost)
@@ -208,7 +210,8 @@ def _column(given: Mapping[str, Any], header: str, proposed: str, place: int, lo
     except ValidationError:
         pass
     lost.append(f"Field {place}: its property {OWN}, or its name, cannot be used.")
-    return Column.model_validate({"name": proposed, "header": header, "type": "text"})
+    other = {} if header == proposed else {"header": header}
+    return Column.model_validate({"name": proposed, "type": "text", **other})
 
 
 def _own(given: Mapping[str, Any]) -> dict[str, Any]:
