@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import subprocess
 import sys
-import termios
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +32,7 @@ with Bar() as bar:
 
 def on_terminal(command: Sequence[str], cwd: Path) -> tuple[int, str, str]:
     """Run `command` with a terminal as its standard error; its exit code, what it printed and what it showed."""
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")  # Windows has neither
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (24, 100))
     shown: list[bytes] = []

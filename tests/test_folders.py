@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,18 @@ from typing import Any
 import flow_projects as fp
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from ctnb import clock, records, verification
 from ctnb.contracts.places import Folder
+from ctnb.contracts.publication import Portal
+from ctnb.contracts.sources import Source
+from ctnb.datasets import Contract
 from ctnb.errors import NothingNew, SourceFailed, SourceInvalid
 from ctnb.kernels.pools import KernelPool
 from ctnb.places import fetching, folders
 from ctnb.places.fetched import Fetched, Request
-from ctnb.settings import Project
+from ctnb.settings import Project, Settings
 
 NOON = clock.parse("2026-11-21T12:00:00.000000Z")
 
@@ -137,7 +142,8 @@ def test_what_is_no_source_is_never_taken(request_: Request, name: str) -> None:
 def test_folders_and_pipes_are_no_files(request_: Request) -> None:
     """Nothing that is not a plain file is opened."""
     (request_.folder / "inbox" / "deeper").mkdir()
-    os.mkfifo(request_.folder / "inbox" / "pipe.csv")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(request_.folder / "inbox" / "pipe.csv")
     (request_.folder / "inbox" / "lost.csv").symlink_to("nowhere.csv")
     with pytest.raises(NothingNew):
         fetch(request_)
@@ -228,10 +234,6 @@ def test_an_older_file_never_follows_a_newer_one(request_: Request) -> None:
 
 def test_appending_every_file_each_time_is_refused() -> None:
     """Rows would be on the portal twice; take: new is what is meant."""
-    from ctnb.contracts.publication import Portal
-    from ctnb.contracts.sources import Source
-    from ctnb.datasets import Contract
-
     columns = [{"name": "a", "type": "text", "role": "plain"}]
     for take, fits in (("all", False), ("new", True)):
         source = Source(folder=Folder(path="inbox", take=take))
@@ -303,7 +305,7 @@ def test_a_link_in_the_folder_does_not_lead_out(request_: Request, tmp_path: Pat
     """Who may put files down must not read others through the account that runs ctnb."""
     (tmp_path / "secret.csv").write_text("a\n")
     (request_.folder / "inbox" / "innocent.csv").symlink_to(tmp_path / "secret.csv")
-    with pytest.raises(SourceInvalid, match="outside the folders"):
+    with pytest.raises(SourceInvalid, match=r"innocent\.csv in the source's folder is a link that leads out"):
         fetch(request_)
 
 
@@ -345,6 +347,17 @@ def test_a_file_that_may_not_be_read_can_be_tried_again(request_: Request) -> No
         fetch(request_)
 
 
+def test_a_file_that_cannot_be_read_to_its_end_can_be_tried_again(request_: Request) -> None:
+    """A disk or a share that fails in the middle; here a file of Linux's that nobody can read from its start."""
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("there is no such file")
+    clock.fix(None)
+    place = Folder(path="/proc/self", pattern="mem", at_least_age_s=0, stable_s=0)
+    with pytest.raises(SourceFailed, match="The source mem could not be read: Input/output error"):
+        folders.fetch(place, replace(request_, roots=(Path("/proc"),)))
+    assert [] == list(request_.work.iterdir())
+
+
 CLOUDS = {
     "offline": {"st_file_attributes": 0x1000}, "OneDrive": {"st_file_attributes": 0x400020},
     "iCloud": {"st_flags": 0x40000000},
@@ -372,6 +385,19 @@ def test_an_empty_file_is_wrong_and_makes_way(request_: Request) -> None:
             fetch(replace(request_, moves=moves), take="oldest", quarantine="bad")
         assert left == listed(request_.folder / "inbox")
     assert ["2.csv"] == names(fetch(request_, take="oldest"))
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_what_the_page_shows_is_a_source(block: int) -> None:
+    """Each block of YAML stands in dataset.yml or ctnb.yml as it is."""
+    shown = (Path(__file__).parents[1] / "docs" / "how-to" / "read-a-folder.md").read_text(encoding="utf-8")
+    told = YAML(typ="safe").load(re.findall(r"^```yaml\n(.*?)^```$", shown, re.MULTILINE | re.DOTALL)[block])
+    forms = {
+        "source": lambda: Source.model_validate(told["source"]),
+        "roots": lambda: Settings(format=1, **told),
+    }
+    (key,) = told
+    assert forms[key]()
 
 
 # -- what becomes of them
@@ -474,8 +500,6 @@ def test_the_next_fetch_finishes_what_a_killed_run_left(request_: Request) -> No
 
 def test_the_parts_of_a_union_are_settled_each_in_its_folder(request_: Request) -> None:
     """Two inboxes, one released file in each."""
-    from ctnb.contracts.sources import Source
-
     put(request_, "1.csv")
     (request_.folder / "other").mkdir()
     other = request_.folder / "other" / "2.csv"

@@ -19,10 +19,13 @@ from typing import Any
 import flow_projects as fp
 import pytest
 from error_texts import whole_story
+from pydantic import ValidationError
+from ruamel.yaml import YAML
 from web_server import Answer, Asked, WebServer, serving
 
 from ctnb import records, secrets, verification
 from ctnb.contracts.places import Web
+from ctnb.contracts.sources import Source
 from ctnb.errors import CtnbError, NothingNew, SourceFailed, SourceInvalid, UsageError
 from ctnb.places import web_files
 from ctnb.places.fetched import Fetched, Progress, Request
@@ -504,6 +507,13 @@ def test_a_redirect_elsewhere_is_refused(server: WebServer, request_: Request, w
     assert told in refused(request_, server.url + "/a.csv", SourceInvalid).what
 
 
+@pytest.mark.parametrize("host", ["https://files.example.gov", "files.example.gov/", "user@files", ""])
+def test_a_host_is_a_host(host: str) -> None:
+    """An address in its place would never match, and nobody would know why."""
+    with pytest.raises(ValidationError):
+        Web(url="https://data.example.gov/a.csv", hosts=(host,))
+
+
 def test_a_circle_of_redirects_ends(server: WebServer, request_: Request) -> None:
     """After five."""
     server.answers["/a.csv"] = to("/a.csv")
@@ -564,6 +574,14 @@ def test_a_time_that_a_later_state_could_share_does_not_count(server: WebServer,
     now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
     server.answers["/a.csv"] = sends(Last_Modified=now)
     assert {} == fetch(request_, server.url + "/a.csv").position
+
+
+def test_what_the_page_shows_is_a_source() -> None:
+    """Each block of YAML stands in dataset.yml as it is."""
+    page = Path(__file__).parents[1] / "docs" / "how-to" / "read-from-the-web.md"
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    sources = [Source.model_validate(YAML(typ="safe").load(block)["source"]) for block in blocks]
+    assert ["web"] * 3 == [source.place for source in sources]
 
 
 # -- a whole run

@@ -164,8 +164,20 @@ def _inside(folder: Path, name: str, request: Request) -> Path:
     return found
 
 
+def _lies_inside(found: Path, request: Request) -> bool:
+    return any(found.is_relative_to(root.resolve()) for root in (request.folder.parent, *request.roots))
+
+
+def _check_link(path: Path, request: Request) -> None:
+    if not _lies_inside(path.resolve(), request):
+        raise SourceInvalid(
+            f"{path.name} in the source's folder is a link that leads out of the folders this project may read.",
+            hint="Ask who put it there; take it away, or add where it leads to roots: in ctnb.yml.",
+        )
+
+
 def _allowed(found: Path, request: Request) -> None:
-    if not any(found.is_relative_to(root.resolve()) for root in (request.folder.parent, *request.roots)):
+    if not _lies_inside(found, request):
         raise SourceInvalid(
             "The source's folder in dataset.yml lies outside the folders that this project may read.",
             hint="Add it to roots: in ctnb.yml.",
@@ -181,7 +193,8 @@ def _look(folder: Path, place: Folder, request: Request) -> list[Seen]:
             for entry in entries:
                 name = entry.name.lower()
                 if fnmatchcase(name, pattern) and not _never(name) and (one := _seen(folder / entry.name)):
-                    _allowed((folder / entry.name).resolve(), request)
+                    if entry.is_symlink():
+                        _check_link(folder / entry.name, request)
                     found.append(one)
     except OSError as error:
         raise SourceFailed(
