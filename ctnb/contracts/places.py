@@ -267,9 +267,7 @@ class Census(documents.Form):
     )
     within: tuple[Text, ...] = Field((), description="Within which, the API's in, e.g. state:09.")
     predicates: dict[str, str] = Field(default_factory=dict, description="Other filters, e.g. SEX: 2.")
-    key: SecretReference | None = Field(
-        None, description="An API key; CENSUS_API_KEY where none is named."
-    )
+    key: SecretReference | None = Field(None, description="An API key; CENSUS_API_KEY where none is named.")
     url: str = Field("https://api.census.gov/data", description="Where the API is.")
     timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
     ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
@@ -278,7 +276,9 @@ class Census(documents.Form):
     @classmethod
     def _are_filters(cls, predicates: dict[str, str]) -> dict[str, str]:
         if predicates.keys() & {"get", "for", "in", "key"}:
-            raise ValueError("filters by variables; get, for, in and key have keys of their own in dataset.yml")
+            raise ValueError(
+                "filters by variables; get, for, in and key have keys of their own in dataset.yml"
+            )
         return predicates
 
 
