@@ -198,7 +198,7 @@ def _as_known(
         connection,
         f"SELECT count(*) FILTER ({cell} <> '' AND ({parse_sql(kind, cell)}) IS NULL) FROM numbered",
     )[0]
-    return types.as_known(choice, known, kind, misfits, profile.told)
+    return types.as_known(choice, known, kind, misfits, profile)
 
 
 def _offers(

@@ -60,18 +60,22 @@ def choose(profile: Profile) -> Choice:
     return _with_nulls(found, profile)
 
 
-def as_known(choice: Choice, known: str, kind: Kind, misfits: int, told: int) -> Choice:
+def as_known(choice: Choice, known: str, kind: Kind, misfits: int, profile: Profile) -> Choice:
     """
     The type that the source's place knows, `known`, where every cell fits it as `kind`; else the guess, `choice`.
 
-    A code stays a code: digits that are a name lose zeros and width as a number.
+    ZIP and FIPS codes, and digits that begin with zero, stay codes: as numbers they lose a part. `misfits` are the
+    cells that do not fit.
     """
-    if choice.kind.type in (known, "code") or (known == "number" and choice.kind.type == "integer"):
+    stays = profile.marks.leading_zeros or frozenset(tokens(profile.header)) & _ALWAYS_CODES
+    if choice.kind.type == known or (known == "number" and choice.kind.type == "integer"):
         return choice
-    if misfits or not told:
-        said = f"The source calls it {known}; {misfits:,} of {_cells(told)} do not fit that."
-        return replace(choice, why=(*choice.why, said)) if misfits else Choice(kind)
-    return Choice(kind, (f"The source calls it {known}, and every cell fits.",))
+    if choice.kind.type == "code" and (stays or known == "text"):
+        return choice
+    if misfits:
+        said = f"The source calls it {known}; {misfits:,} of {_cells(profile.told)} do not fit that."
+        return replace(choice, why=(*choice.why, said))
+    return Choice(kind, (f"The source calls it {known}, and every cell fits.",) if profile.told else ())
 
 
 def _with_nulls(choice: Choice, profile: Profile) -> Choice:
