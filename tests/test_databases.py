@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from error_texts import assert_text, whole_story
 from querying import NAME, Asking, cells, table
 
-from ctnb.contracts.places import Connection
+from ctnb.contracts.places import Connection, Query
 from ctnb.errors import (
     ContractInvalid,
     CtnbError,
@@ -25,7 +26,9 @@ from ctnb.errors import (
     SourceInvalid,
     UsageError,
 )
-from ctnb.places.fetched import Progress
+from ctnb.places import databases, queries
+from ctnb.places.drivers import sqlserver
+from ctnb.places.fetched import Progress, Request
 
 ROWS = """
 CREATE TABLE permits (id INTEGER, town VARCHAR, fee DECIMAL(18,2), issued DATE, seen TIMESTAMP, open BOOLEAN);
@@ -153,10 +156,45 @@ def test_a_query_is_one_statement(asking: Asking, query: str) -> None:
         asking.fetch(query)
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "names"),
+    [
+        ("postgresql", r"SELECT E'\':a', $x$ :b $x$, a::int, $$:c$$, /* /* :d */ :e */ :f", ["f"]),
+        ("postgresql", "SELECT ':a''' || \":b\" || :c -- :d", ["c"]),
+        ("mariadb", r"""SELECT ':a\':b', "\":d", `:e`, :f, 1--1, :g -- :h""", ["f", "g"]),
+        ("mariadb", "SELECT 1 # :c\n, :d", ["d"]),
+        ("sqlite", "SELECT [:a], `:b`, :c /* :d */", ["c"]),
+        ("duckdb", "SELECT $$:a$$, b[1 : 2], {'c' : :d}, e::INT", ["d"]),
+        ("sqlserver", "SELECT [:a]]:b], N':c', :d /* /* :e */ :f */", ["d"]),
+        ("oracle", "SELECT q'[it's :a]', nq'!:b!', ':c', :d FROM dual", ["d"]),
+    ],
+)
+def test_parameters_are_told_from_what_is_quoted(kind: str, text: str, names: list[str]) -> None:
+    """By each database's own rules for texts, names and comments."""
+    driver = importlib.import_module(f"ctnb.places.drivers.{databases.DRIVERS[kind]}")
+    statement = queries.parsed(text, driver.DIALECT)
+    assert names == list(statement.names)
+    assert text == statement.text(lambda name: f":{name}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1 AS a INTO copied", "SELECT 1 AS a DROP TABLE permits", "WITH x AS (SELECT 1 AS a) DELETE FROM x",
+        "SELECT 1 AS a EXEC remove_all", "SELECT * FROM OPENROWSET('a', 'b', 'c')",
+    ],
+)  # fmt: skip
+def test_words_that_write_are_refused_where_no_session_is_read_only(query: str) -> None:
+    """SQL Server has no read-only transaction and needs no semicolon between statements."""
+    with pytest.raises(SourceInvalid):
+        queries.parsed(query, sqlserver.DIALECT)
+    assert () == queries.parsed("SELECT [drop], 'insert into' AS a FROM t -- delete", sqlserver.DIALECT).names
+
+
 def test_files_cannot_be_read_by_a_query(tmp_path: Path) -> None:
     """DuckDB's own functions for files, extensions and settings are closed; SQLite's PRAGMA functions too."""
     (tmp_path / "secret.csv").write_text("a\nMarianne Quillfeather\n")
-    for kind, queries in {
+    for kind, asked in {
         "duckdb": [
             f"SELECT * FROM read_csv('{tmp_path}/secret.csv')", f"FROM '{tmp_path}/secret.csv'",
             "SELECT * FROM glob('*')", f"SELECT * FROM read_text('{tmp_path}/secret.csv')",
@@ -165,7 +203,7 @@ def test_files_cannot_be_read_by_a_query(tmp_path: Path) -> None:
     }.items():  # fmt: skip
         MADE[kind](tmp_path / f"{kind}.db")
         asking = Asking(tmp_path, Connection(kind=kind, path=f"{kind}.db"))
-        for query in queries:
+        for query in asked:
             with pytest.raises(SourceInvalid) as caught:
                 asking.fetch(query)
             assert "Quillfeather" not in whole_story(caught.value)
@@ -221,10 +259,6 @@ def test_the_query_lies_in_the_datasets_folder(asking: Asking) -> None:
 
 
 def _fetch_file(asking: Asking, path: str) -> None:
-    from ctnb.contracts.places import Query
-    from ctnb.places import databases
-    from ctnb.places.fetched import Request
-
     request = Request(
         work=asking.work, folder=asking.folder, project=asking.project, roots=(),
         connections={NAME: asking.connection},
@@ -249,9 +283,6 @@ def test_the_file_of_a_database_lies_in_the_project(asking: Asking, tmp_path: Pa
 
 def test_a_connection_that_is_not_there_is_named(asking: Asking) -> None:
     """With the ones that are."""
-    from ctnb.contracts.places import Query
-    from ctnb.places import databases
-    from ctnb.places.fetched import Request
 
     request = Request(
         work=asking.work, folder=asking.folder, project=asking.project, roots=(), connections={}
@@ -330,7 +361,6 @@ def test_texts_that_do_not_sort_by_time_are_no_mark(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keys", [{"high_water": "id"}, {"start": 0}])
 def test_a_high_water_column_starts_somewhere(keys: dict[str, Any]) -> None:
     """Without a start the first condition would hold for no row, for ever."""
-    from ctnb.contracts.places import Query
 
     with pytest.raises(ValueError, match="go together"):
         Query(connection="a", query="b.sql", **keys)
