@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
 from ctnb import documents
 from ctnb.secrets import SecretReference
@@ -154,6 +162,13 @@ NOT_STORAGES = (
 """fsspec's kinds that wrap others or read this machine's files, past the roots of ctnb.yml."""
 
 
+Option = Annotated[
+    SecretReference | StrictBool | StrictInt | StrictFloat | str | dict[str, SecretReference | Scalar],
+    Field(union_mode="left_to_right"),
+]
+"""One option; {secret: NAME} is a reference before it is a mapping."""
+
+
 class Address(documents.Form):
     """A file at any address that fsspec knows: s3://, az://, gs://, smb:// and others."""
 
@@ -161,7 +176,7 @@ class Address(documents.Form):
         description="The address, without any secret in it; * and ? in its last part stand for any characters."
     )
     take: Take = Field("newest", description=TAKE)
-    options: dict[str, SecretReference | Scalar | dict[str, SecretReference | Scalar]] = Field(
+    options: dict[str, Option] = Field(
         default_factory=dict, description="What fsspec's kind of storage is told, e.g. key: {secret: NAME}."
     )
     at_most_mb: int = Field(2048, description="The largest file that is taken, in MB.", ge=1)
