@@ -34,7 +34,7 @@ def layer(path: Path, wanted: str | int | None) -> str:
             _check_schema(connection)
             names = _tables(connection)
             filled = [number for number, name in enumerate(names, 1) if _has_rows(connection, name)]
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         names = None
     if names is None:
         raise SourceInvalid("The source is a damaged GeoPackage.", hint="Export it anew.")
@@ -63,7 +63,7 @@ def _chosen(names: list[str], filled: list[int], wanted: str | int | None) -> st
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
-    for (text,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"):
+    for (text,) in connection.execute("SELECT CAST(sql AS VARCHAR) FROM sqlite_master WHERE sql IS NOT NULL"):
         virtual = text.lstrip().upper().startswith("CREATE VIRTUAL")
         if _CALLS.search(text) or (virtual and not _INDEX.match(text.lstrip())):
             raise SourceInvalid(
