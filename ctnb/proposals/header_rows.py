@@ -24,7 +24,7 @@ def check_header(header: Sequence[str]) -> None:
 
 def check_not_data(header: Sequence[str], seen: Sequence[Profile]) -> None:
     """A first row whose cells are of the columns' types is a row like the others; years and days may be headers."""
-    years = set(naming.wide(header))
+    years = set(naming.wide(header, 2)) if len(set(header)) == len(header) else set()
     typed = [profile for profile in seen if _all_digits_or_marks(profile)]
     like = [
         profile for profile in typed

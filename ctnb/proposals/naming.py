@@ -52,14 +52,14 @@ def positions(headers: Sequence[str]) -> list[int | None]:
     ]
 
 
-def wide(headers: Sequence[str]) -> tuple[int, ...]:
-    """The places from 1 of the headers that are years, months or days, where there are at least three."""
+def wide(headers: Sequence[str], fewest: int = _FEWEST_WIDE) -> tuple[int, ...]:
+    """The places from 1 of the headers that are years, months or days, where there are at least `fewest`."""
     places = [
         place
         for place, header in enumerate(headers, 1)
         if _YEAR.fullmatch(header.strip()) or _DAY.fullmatch(header.strip())
     ]
-    return tuple(places) if len(places) >= _FEWEST_WIDE else ()
+    return tuple(places) if len(places) >= fewest else ()
 
 
 def _name(header: str) -> str:
