@@ -106,7 +106,7 @@ def test_rejects_are_counted_and_their_place_is_said(two: Two) -> None:
     said = call("runs", "rejects", two.released.run)
     assert said.exit_code == 0
     assert "3 of 48 rows rejected." in said.output
-    assert "age     type integer  3" in said.output
+    assert "age     type integer  rows set aside       3      6.25%" in said.output
     assert "rejects.parquet" in said.output
     assert fp.BAD_AGE not in said.output
 
