@@ -164,7 +164,7 @@ def test_geometry_that_is_no_point_is_left_out_with_a_note(library: Any, tmp_pat
     assert ["POINT (-72.5 41.5)", None, None] == [row[-1] for row in rows]
     assert found.notes == (
         "Geometry that is no point was left out: 1 line.",
-        "1 points have a height, which was left out.",
+        "Points whose height was left out: 1.",
     )
 
 

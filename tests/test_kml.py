@@ -54,8 +54,8 @@ def test_placemarks_are_records(tmp_path: Path) -> None:
     ]
     assert found.notes == (
         "Geometry that is no point was left out: 1 collection, 1 line.",
-        "1 links to other files were left out.",
-        "1 overlays were left out.",
+        "Left out: links to other files, 1.",
+        "Left out: overlays, 1.",
     )
 
 
@@ -99,7 +99,7 @@ def test_a_document_type_is_refused_before_anything_is_expanded(tmp_path: Path, 
         (f"<html><body>{CANARY}</body></html>", "its outermost element is another"),
         (HEAD + f"<Placemark><name>{CANARY}", "no well-formed XML"),
         (HEAD + TAIL, "holds no placemarks"),
-        (HEAD + "<Placemark/>" + TAIL, "1 placemarks have nothing to read"),
+        (HEAD + "<Placemark/>" + TAIL, "1 in number, have nothing to read"),
         (HEAD + "<Placemark><Placemark/></Placemark>" + TAIL, "stands inside another"),
         (HEAD + "<a>" * 200 + "</a>" * 200 + TAIL, "nested deeper than 100"),
         ("", "no well-formed XML"),

@@ -64,5 +64,5 @@ class Points:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.others.items()))
             made.append(f"Geometry that is no point was left out: {kinds}.")
         if self.heights:
-            made.append(f"{self.heights:,} points have a height, which was left out.")
+            made.append(f"Points whose height was left out: {self.heights:,}.")
         return tuple(made)

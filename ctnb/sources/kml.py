@@ -149,12 +149,12 @@ def opened_kml(path: Path, asked: Asked) -> Parted:
         seen.writer.close()
     if not seen.writer.places:
         raise SourceInvalid(
-            f"The source's {seen.rows:,} placemarks have nothing to read."
+            f"The source's placemarks, {seen.rows:,} in number, have nothing to read."
             if seen.rows
             else "The source holds no placemarks.",
             hint="Check the export that wrote it; a link to another file is not followed.",
         )
-    left = tuple(f"{count:,} {what} were left out." for what, count in seen.left.items())
+    left = tuple(f"Left out: {what}, {count:,}." for what, count in seen.left.items())
     return Parted(seen.writer.header, "", tuple(seen.writer.parts), [], (*seen.points.notes(), *left))
 
 

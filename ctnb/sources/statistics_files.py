@@ -183,8 +183,8 @@ def _missing_note(missing: Counter[str]) -> tuple[str, ...]:
     if not missing:
         return ()
     return (
-        f"{missing.total():,} cells in {len(missing):,} column{'s' if len(missing) > 1 else ''} hold a value that the "
-        "file marks as missing, e.g. a refused answer; they are empty here.",
+        "Empty here, because the file marks the value as missing, e.g. a refused answer: "
+        f"{missing.total():,} in {len(missing):,} column{'s' if len(missing) > 1 else ''}.",
     )
 
 
