@@ -34,6 +34,7 @@ def uncommented(project: Project, made: Proposal) -> Dataset:
     text = made.path.read_text(encoding="utf-8")
     head, _, offered = text.partition("# transform:\n")
     block, _, tail = offered.partition("\nmetadata:")
+    assert all(line.startswith("# ") for line in block.splitlines() if line)
     block = re.sub(r"(?m)^# ", "", block)
     made.path.write_text(
         f"{head}transform:\n{block}\nmetadata:{tail}".replace("# unit: person", "unit: group")

@@ -100,9 +100,7 @@ def repair(name: str, widths: Mapping[int, int]) -> Offer | None:
     if not counts:
         return None
     listed = " and ".join(f"{count:,} of {width} digits" for width, count in counts.items())
-    why = (
-        f"{name} has {listed}: a zero would be put in front, of ZIP+4 with a hyphen; every repair is counted."
-    )
+    why = f"{name} has {listed}. The zero is put back, with a hyphen in ZIP+4, and every repair counted."
     return Offer((why,), (f"- repair_zip: {name}",))
 
 

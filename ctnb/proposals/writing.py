@@ -196,11 +196,11 @@ def _offers(draft: Draft) -> list[str]:
     """The rules that are offered, each with its reason, all in comments."""
     if not draft.offers:
         return []
-    lines = ["", *_comment(("Offered, not applied: take away the # before what you want.",))]
-    lines += ["# transform:", "#   rules:"]
+    block = ["transform:", "  rules:"]
     for offer in draft.offers:
-        lines += _comment(offer.why, "    ", "ASK: ") + [f"#     {line}" for line in offer.lines]
-    return lines
+        block += _comment(offer.why, "    ", "ASK: ") + [f"    {line}" for line in offer.lines]
+    said = "Offered, not applied: take away the first # of each line that you want."
+    return ["", *_comment((said,)), *(f"# {line}" for line in block)]
 
 
 def _tail() -> list[str]:
