@@ -53,7 +53,7 @@ def table(geometries: list[bytes | None] | None = None) -> pa.Table:
             "town": ["Hartford", "Hämden", None],
             "zip": ["06103", "06514", "06001"],
             "deaths": pa.array([12, None, 3], pa.int32()),
-            "rate": [0.1, 1.0, None],
+            "rate": [0.1, 1.0, 1e-7],
             "wkb": pa.array(places, pa.binary()),
         }
     )
@@ -102,7 +102,7 @@ def typed(points: list[str | None]) -> list[str | None]:
 EXPECTED = [
     ("Hartford", "06103", "12", "0.1", "POINT (-72.6851 41.7637)"),
     ("Hämden", "06514", None, "1", "POINT (-72.9279 41.3083)"),
-    (None, "06001", "3", None, None),
+    (None, "06001", "3", "0.0000001", None),
 ]
 
 

@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 from ctnb.errors import SourceInvalid, UsageError
 from ctnb.sources import geopackages, shapefiles
 from ctnb.sources.geometries import Points
+from ctnb.sources.number_texts import number_text
 from ctnb.sources.opened import Asked, Loaded
 from ctnb.sources.parquets import Renderer, nulled, renderer
 from ctnb.sources.parts import BATCH_ROWS, COLUMNS_LIMIT, column_names, load_batches
@@ -218,7 +219,17 @@ def _texts(reader: Any, renderers: list[Renderer], points: Points | None) -> lis
 
 
 def _renderer(kind: pa.DataType) -> Renderer:
-    return renderer(kind, lambda: False)
+    import pyarrow as pa
+
+    if not pa.types.is_floating(kind):
+        return renderer(kind, lambda: False)
+    single = bool(pa.types.is_float32(kind))
+
+    def numbers(cells: pa.Array) -> pa.Array:
+        texts = [None if cell is None else number_text(cell, single=single) for cell in cells.to_pylist()]
+        return pa.array(texts, pa.string())
+
+    return numbers
 
 
 def _guarded(read: Callable[[], T], row: int) -> T:
