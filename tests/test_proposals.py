@@ -267,6 +267,77 @@ def test_the_command_says_what_it_did_and_what_it_asks(
     )
 
 
+INSPECTIONS = """\
+License number,Name of place,Town,Zip,Date,Score,Fee
+0107,Blue Door,Avon,06001,01/09/2026,97,$120.00
+0215,Harbor Grill,Essex,6426,02/03/2026,88,$120.00
+0330,Mill House,Bolton,06043,02/24/2026,,$0.00
+0418,Sun Cafe,Canton,06019,03/05/2026,91,$75.50
+0502,North End Deli,Derby,06418,04/17/2026,79,"$1,120.00"
+0611,Green Fork,Essex,6426,05/30/2026,93,$75.50
+"""
+
+
+def test_the_page_shows_what_the_command_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How to start a dataset, word for word."""
+    monkeypatch.chdir(project.root)
+    folder = project.notebooks / "food-inspections"
+    folder.mkdir()
+    (folder / "inspections.csv").write_text(INSPECTIONS, encoding="utf-8")
+    source = "notebooks/food-inspections/inspections.csv"
+    done = CliRunner().invoke(main.cli, ["new", "food-inspections", "--source", source])
+    page = (Path(__file__).parents[1] / "docs/how-to/start-a-dataset.md").read_text(encoding="utf-8")
+    assert f"$ ctnb new food-inspections --source {source}\n{done.output}```" in page
+
+
+@pytest.mark.parametrize(
+    ("title", "header", "expected"),
+    [
+        ("sample counts", ["Town", "Zip", "Year", "Rate"], True),
+        ("sample counts", ["Name", "Street", "Year", "Rate"], False),
+        ("other things", ["TOWN", "zip ", "Deaths"], True),
+        ("other things", ["Town", "Zip", "Year", "Rate"], False),
+    ],
+)
+def test_appending_is_asked_about_by_columns_and_by_title(
+    project: Project, title: str, header: list[str], expected: bool
+) -> None:
+    """Much the same columns do, and about half of them under much the same title."""
+    path = written(project, f"{title}.csv", header, [["a"] * len(header), ["b"] * len(header)])
+    asks = proposing.propose(project, "more", str(path)).draft.asks
+    assert any("Should these rows be appended there" in ask for ask in asks) == expected
+
+
+def test_a_question_of_days_counts_what_speaks_for_each_reading(project: Project) -> None:
+    """Mixed days are never swapped: text, with the cells that each format does not fit."""
+    cells = ["01/02/2024", "13/02/2024", "02/27/2024", "03/28/2024", "04/04/2024"] * 500
+    column = of_cells(project, "Seen on", cells)
+    assert kind_of(column) == ("text", 0, None)
+    assert "MM/DD/YYYY does not fit 500; DD/MM/YYYY does not fit 1,000" in column.choice.asks[0]
+    one_sided = of_cells(project, "Seen on", [*["01/02/2024"] * 30_000, "02/13/2024"])
+    assert kind_of(one_sided) == ("date", 0, "MM/DD/YYYY")
+
+
+def test_rows_in_another_order_are_proposed_alike(project: Project) -> None:
+    """What is looked at more closely is chosen by the cells themselves, not by where they stand."""
+    rows = [[f"r{n}", "" if n % 3 else f"{n % 40:03}", str(n * 7 % 90_001)] for n in range(60_000)]
+    kinds = []
+    for name, order in (("up", rows), ("down", rows[::-1])):
+        made = proposing.propose(
+            project, name, str(written(project, f"{name}.csv", ["Row", "Room", "Visits"], order))
+        )
+        kinds.append([(column.choice, column.suggestion) for column in made.draft.columns])
+    assert kinds[0] == kinds[1]
+    assert [choice.kind.type for choice, _ in kinds[0]] == ["text", "code", "integer"]
+
+
+def test_a_table_of_few_different_rows_has_a_sample_too(project: Project) -> None:
+    """Where hashes would leave out every row, rows are counted off."""
+    rows = [["Avon", "rosa@example.org"] for _ in range(50_000)]
+    made = proposing.propose(project, "same", str(written(project, "same.csv", ["Town", "Contact"], rows)))
+    assert made.draft.columns[1].suggestion.role == "identifier"
+
+
 def test_a_large_source_gets_the_same_proposal_without_a_second_reading(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

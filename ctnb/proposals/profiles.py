@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOSTLY = 0.3
 """A type that more than this share of the cells does not fit is not spoken of."""
 
+_SWAPPED = 0.6
 _AT_ONCE = 2
 _LONGEST_KEY = 64
 _SHAPES_FROM = 5_000
@@ -47,6 +48,7 @@ DATES = (Kind("date"), *(Kind("date", 0, words) for words in _DAYS))
 """Every way of writing a date that is known, ISO 8601 first."""
 TIMESTAMPS = (Kind("timestamp"), *(Kind("timestamp", 0, words) for words in _MOMENTS))
 """Every way of writing a moment that is known, ISO 8601 first."""
+_DATED = frozenset((*DATES, *TIMESTAMPS))
 _GATES = {
     "amount": r"regexp_full_match(v, '\(?[-+]?\s*\$?\s*[-+]?[0-9.,]*[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?\s*%?\)?')",
     "date": "length(v) BETWEEN 6 AND 12 AND regexp_matches(v, '^[0-9].*[0-9]$|^[A-Za-z]{3} [0-9]')",
@@ -154,7 +156,7 @@ def _profile(
             *(kind for kind in possible if isinstance(kind, Kind)),
         ]
         counted = _misfits(cursor, [kind for kind in kinds if not _surely_fits(kind, marks, told)])
-        misfits = {kind: n for kind in kinds if (n := counted.get(kind, 0)) <= MOSTLY * told}
+        misfits = _worth({kind: counted.get(kind, 0) for kind in kinds}, told)
         true, false = _truths(cursor) if Kind("boolean") in misfits else (0, 0)
         widths = _widths(cursor, marks, told)
         may_be = (
@@ -166,6 +168,16 @@ def _profile(
         place, header, rows, extent.filled, extent.distinct, unique, extent.longest,
         extent.total / max(extent.filled, 1), words, marks, true, false, widths, misfits, shapes,
     )  # fmt: skip
+
+
+def _worth(counted: Mapping[Kind, int], told: int) -> dict[Kind, int]:
+    """The types worth speaking of: those that most cells fit, and beside a date the same with day and month swapped."""
+    near = {kind: n for kind, n in counted.items() if n <= MOSTLY * told}
+    if not any(kind in _DATED for kind in near):
+        return near
+    return {
+        kind: n for kind, n in counted.items() if kind in near or (kind in _DATED and n <= _SWAPPED * told)
+    }
 
 
 def _surely_fits(kind: Kind, marks: Marks, told: int) -> bool:
