@@ -10,6 +10,7 @@ from ctnb.places.fetching import Gathered
 from ctnb.reads.accounts import Reading
 from ctnb.reads.close import read_closely
 from ctnb.reads.inputs import make_job
+from ctnb.reads.lines import REJECTS
 from ctnb.reads.straight import read_straight
 
 
@@ -21,6 +22,7 @@ def read(dataset: Dataset, gathered: Gathered, folder: Path, *, run: str = "draf
     not fit, rejects.parquet, whose lines name the `run`. Raises SourceInvalid, TooManyRejects (the rejects file
     is kept), ContractInvalid.
     """
+    (folder / REJECTS).unlink(missing_ok=True)  # of an earlier reading in the same folder
     job = make_job(dataset, gathered, run)
     made = read_straight(job, folder) or read_closely(job, folder)
     told = (f"{change.text[:1].upper()}{change.text[1:]}." for change in job.changes)
