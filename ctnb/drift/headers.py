@@ -21,7 +21,7 @@ class HeaderChange(documents.Form):
     """One way in which a source's header is not the contract's, and what became of it."""
 
     kind: Kind
-    column: str = Field("", pattern=r"[a-z_0-9]{0,63}", description="The contract's name of the column.")
+    column: str = Field("", pattern=r"^[a-z_0-9]{0,63}$", description="The contract's name of the column.")
     place: int | None = Field(None, description="The place in the source, from 1.", gt=0)
     shape: str = Field(
         "",
