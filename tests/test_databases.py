@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sqlite3
+import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ import pytest
 from error_texts import assert_text, whole_story
 from querying import NAME, Asking, cells, table
 
+from ctnb import datasets
 from ctnb.contracts.places import Connection, Query
 from ctnb.errors import (
     ContractInvalid,
@@ -393,3 +395,38 @@ def test_sqlite_keeps_what_each_cell_is(tmp_path: Path) -> None:
         "SELECT '007' AS a UNION ALL SELECT 0.1 UNION ALL SELECT x'ab01' UNION ALL SELECT 9007199254740993"
     )
     assert {"007", "0.1", "ab01", "9007199254740993"} == {row[0] for row in cells(asking.fetch(query))}
+
+
+@pytest.mark.parametrize(
+    ("kind", "library"),
+    [
+        ("postgresql", "psycopg"),
+        ("mariadb", "pymysql"),
+        ("sqlserver", "mssql_python"),
+        ("oracle", "oracledb"),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, library: str
+) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, library, None)
+    asking = Asking(tmp_path, Connection(kind=kind, host="127.0.0.1", database="a"))
+    with pytest.raises(UsageError, match=rf"need the Python package {library}") as caught:
+        asking.fetch("SELECT 1 AS a")
+    assert f"pip install 'ctnb[{kind}]'" in caught.value.hint
+    assert [] == asking.left()
+
+
+def test_a_date_of_dataset_yml_is_compared_as_a_date(asking: Asking) -> None:
+    """Written in quotation marks, as a start and as a parameter."""
+    (asking.folder / "dataset.yml").write_text(
+        "format: 1\ntitle: Rows\nsource:\n  database:\n    connection: records\n    query: rows.sql\n"
+        "    high_water: issued\n    start: '2026-01-01'\n    parameters: {last: '2026-01-03'}\n"
+        "columns:\n  - {name: issued, type: date, role: plain}\n"
+    )
+    place = datasets.dataset("rows", asking.project / "notebooks").contract.source.database
+    assert place is not None
+    query = "SELECT issued FROM permits WHERE issued > :high_water AND issued <= :last ORDER BY 1"
+    fetched = asking.fetch(query, parameters=place.parameters, high_water="issued", start=place.start)
+    assert [("2026-01-02",), ("2026-01-03",)] == cells(fetched)
