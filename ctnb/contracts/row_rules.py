@@ -68,7 +68,7 @@ def check_rules(rules: Sequence[RowRule], columns: Sequence[Column]) -> None:
         raise ValueError("row_rules: a rule's name stands twice")
     cells = ", ".join(f"CAST(NULL AS {parquet_type(c.kind)}) AS {quote_name(c.name)}" for c in columns)
     for rule in rules:
-        compiled(rule, {column.name: quote_name(column.name) for column in columns})
+        compiled(rule, {column.name: column.name for column in columns})
         with duckdb.connect() as connection:
             connection.execute("SET enable_external_access=false")
             try:
@@ -82,27 +82,22 @@ def check_rules(rules: Sequence[RowRule], columns: Sequence[Column]) -> None:
             )
 
 
-def compiled(rule: RowRule, values: Mapping[str, str]) -> str:
+def compiled(rule: RowRule, names: Mapping[str, str]) -> str:
     """
-    SQL for whether a row breaks `rule`; `values` has SQL for each column's value.
+    SQL for whether a row breaks `rule`; `names` has for each column of the contract its name in the relation.
 
-    Raises ValueError when it names a column that `values` has not.
+    Raises ValueError when the rule names a column that `names` has not.
     """
     tree = json.loads(json.dumps(_parsed(rule.must)))
-    places = {}
-    for number, node in enumerate(_nodes(tree)):
+    for node in _nodes(tree):
         if node["class"] == "COLUMN_REF":
             name = node["column_names"][0]
-            if name not in values:
-                near = suggest(name, values)
+            if name not in names:
+                near = suggest(name, names)
                 told = f", did you mean '{near[0]}'?" if near else ""
                 raise ValueError(f"row_rules: '{rule.rule}' names '{name}', which is no column{told}")
-            mark = f"column {number} of the rule"
-            node["column_names"], places[quote_name(mark)] = [mark], values[name]
-    text = _sql(tree)
-    for mark, value in places.items():
-        text = text.replace(mark, value)
-    return f"NOT coalesce({text}, {str(rule.if_unknown == 'keep').lower()})"
+            node["column_names"] = [names[name]]
+    return f"NOT coalesce({_sql(tree)}, {str(rule.if_unknown == 'keep').lower()})"
 
 
 @lru_cache(maxsize=256)
@@ -157,7 +152,7 @@ def _sql(tree: Any) -> str:
     """The expression as SQL again, as the parser wrote it and not as a person did."""
     import duckdb
 
-    node = {
+    node: dict[str, Any] = {
         "type": "SELECT_NODE", "modifiers": [], "cte_map": {"map": []}, "select_list": [tree],
         "from_table": {"type": "EMPTY", "alias": "", "sample": None}, "where_clause": None,
         "group_expressions": [], "group_sets": [], "aggregate_handling": "STANDARD_HANDLING", "having": None,

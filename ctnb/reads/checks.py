@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ctnb.constraints import cell_rules, repeated_sql
 from ctnb.contracts import row_rules
 from ctnb.contracts.columns import Column
+from ctnb.contracts.transforms import Drop, Suppress
 from ctnb.datasets import Dataset
 from ctnb.errors import ContractInvalid
 from ctnb.reads.inputs import Job
@@ -79,9 +80,10 @@ def row_checks(job: Job, values: Mapping[str, str]) -> list[Check]:
         for look in job.lookups
         if look.join.missing == "reject"
     ]
+    names = {name: value.strip('"') for name, value in values.items()}
     for rule in contract.row_rules if not contract.deletes else ():
         made.append(
-            Check("", rule.rule, row_rules.compiled(rule, values), f"The row breaks the rule '{rule.rule}'.")
+            Check("", rule.rule, row_rules.compiled(rule, names), f"The row breaks the rule '{rule.rule}'.")
         )
     return made
 
@@ -140,13 +142,13 @@ def _may_null(dataset: Dataset, column: Column, rule: str) -> bool:
 
 
 def _rows_come_out_as_read(dataset: Dataset) -> bool:
-    """Whether nothing between reading and publishing takes rows away or makes others of them."""
+    """Whether nothing between reading and publishing takes rows away, makes others of them or mends keys."""
     transform = dataset.contract.transform
     return (
         transform.columns is None
         and dataset.own_notebook("transform") is None
         and dataset.script is None
-        and not any(hasattr(rule, "keep") for rule in transform.rules)
+        and all(isinstance(rule, Drop | Suppress) for rule in transform.rules)
     )
 
 
