@@ -17,6 +17,9 @@ import pyarrow as pa
 import pytest
 
 from ctnb.errors import SourceInvalid, UsageError
+from ctnb.proposals import proposing
+from ctnb.proposals.places import Told
+from ctnb.settings import Project
 from ctnb.sources.formats import open_source
 from ctnb.sources.geometries import Points
 from ctnb.sources.opened import Asked, Loaded
@@ -186,6 +189,18 @@ def test_several_layers_are_never_the_first_in_silence(library: Any, tmp_path: P
     for wrong in (4, "roads"):
         with pytest.raises(SourceInvalid, match="3 layers have none that is"):
             loaded(path, layer=wrong)
+
+
+@pytest.mark.servers
+def test_a_proposal_names_the_layer_and_types_the_points(library: Any, project: Project) -> None:
+    """A person says which layer; points are of the type point without being asked."""
+    path = written(library, project.notebooks / "a.gpkg", layer="towns")
+    library.write_arrow(table().select(["town"]), str(path), driver="GPKG", layer="counts", append=True)
+    with pytest.raises(SourceInvalid, match="Layers 1, 2 of the source have rows"):
+        proposing.propose(project, "towns", str(path))
+    made = proposing.propose(project, "towns", str(path), Told(layer="towns"))
+    assert "\n  layer: towns\n" in made.path.read_text(encoding="utf-8")
+    assert (3, "point") == (made.rows_kept, made.draft.columns[-1].choice.kind.type)
 
 
 @pytest.mark.servers

@@ -16,6 +16,9 @@ import pandas as pd
 import pytest
 
 from ctnb.errors import SourceInvalid, UsageError
+from ctnb.proposals import proposing
+from ctnb.proposals.places import Told
+from ctnb.settings import Project
 from ctnb.sources import statistics_files
 from ctnb.sources.formats import open_source
 from ctnb.sources.number_texts import number_text
@@ -281,6 +284,18 @@ def test_damaged_files_are_refused_or_read_whole(library: Any, tmp_path: Path, k
             assert list(range(1, len(rows) + 1)) == [row[0] for row in rows]
             outcomes.add("read")
     assert "refused" in outcomes
+
+
+@pytest.mark.servers
+def test_a_proposal_reads_codes_or_labels(library: Any, project: Project, tmp_path: Path) -> None:
+    """The choice is written into the contract, and the contract reads its own source."""
+    path = written(library, project.notebooks, "sav", variable_value_labels=LABELS)
+    codes = proposing.propose(project, "codes", str(path))
+    labels = proposing.propose(project, "labels", str(path), Told(labels=True))
+    kinds = [made.draft.columns[-1].choice.kind.type for made in (codes, labels)]
+    assert (["integer", "text"], 3, 3) == (kinds, codes.rows_kept, labels.rows_kept)
+    assert "\n  labels:" not in codes.path.read_text(encoding="utf-8")
+    assert "\n  labels: true\n" in labels.path.read_text(encoding="utf-8")
 
 
 def test_the_formats_of_each_program_are_known() -> None:

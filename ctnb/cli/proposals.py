@@ -36,6 +36,8 @@ def _pairs(_: click.Context, option: click.Parameter, told: tuple[str, ...]) -> 
 @click.option("--delimiter", help="What separates cells, where it is not seen.")
 @click.option("--encoding", help="utf-8, utf-16 or cp1252, where it is not seen.")
 @click.option("--sheet", help="A workbook's sheet, by its name or its number from 1.")
+@click.option("--layer", help="A geographic file's layer, by its name or its number from 1.")
+@click.option("--labels", is_flag=True, help="Take a statistics file's value labels instead of the codes.")
 @click.option("--member", help="Which file of an archive.")
 @click.option(
     "--place",

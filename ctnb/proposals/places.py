@@ -60,6 +60,10 @@ class Told:
     encoding: str | None = None
     sheet: str | None = None
     """A workbook's sheet, by name or number from 1."""
+    layer: str | None = None
+    """A geographic file's layer, by name or number from 1."""
+    labels: bool = False
+    """Whether a statistics file's value labels are taken in place of the codes."""
     member: str | None = None
     """The file of an archive."""
 
@@ -189,11 +193,16 @@ def _title(parts: SplitResult, kind: str) -> str:
 
 def _source(place: Mapping[str, Any], told: Told) -> Source:
     """The source with what is said of its file. Raises UsageError, which quotes no value."""
-    sheet = int(told.sheet) if told.sheet and told.sheet.isdecimal() else told.sheet
     file = _given(
-        format=told.format, delimiter=told.delimiter, encoding=told.encoding, sheet=sheet, member=told.member
-    )
+        format=told.format, delimiter=told.delimiter, encoding=told.encoding, member=told.member,
+        sheet=_numbered(told.sheet), layer=_numbered(told.layer), labels=told.labels or None,
+    )  # fmt: skip
     return documents.parse(Source, {**place, **file}, "The source", UsageError)
+
+
+def _numbered(said: str | None) -> str | int | None:
+    """A name, or a number where `said` is one."""
+    return int(said) if said and said.isdecimal() else said
 
 
 def _given(**said: Any) -> dict[str, Any]:
