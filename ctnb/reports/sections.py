@@ -101,9 +101,13 @@ def rows(run: ReportFacts) -> Html | None:
     flow = account.flow(run.account)
     if not run.rejects:
         return flow
-    headings = [Heading("Rule"), Heading("Column"), Heading("Rows", "number")]
+    read = run.account.read
+    headings = [Heading("Rule"), Heading("Column"), Heading("Rows", "number"), Heading("Share", "number")]
     ordered = sorted(run.rejects, key=lambda one: (-one.rows, one.rule, one.column))
-    cells = [(code(one.rule), code(one.column), number(one.rows)) for one in ordered]
+    cells = [
+        (code(one.rule), code(one.column), number(one.rows), share(one.rows, read) if read else "")
+        for one in ordered
+    ]
     total = sum(one.rows for one in run.rejects)
     listed = table("Rows set aside", headings, cells)
     return joined(
