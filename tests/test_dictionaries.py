@@ -195,6 +195,17 @@ def test_a_source_is_described_with_its_headers_formats_and_nulls() -> None:
     published = json.dumps(table_schemas.to_schema(given_))
     assert "server" not in published
     assert '"format": "default"' in published
+    numbers = contract(
+        {"name": "paid", "type": "money", "constraints": {"minimum": 0, "maximum": 9.5}},
+        {"name": "b", "type": "boolean"},
+    )
+    paid, truth = table_schemas.to_schema(numbers, source=True)["fields"]
+    assert (",", False, {"minimum": 0, "maximum": 9.5}) == (
+        paid["groupChar"],
+        paid["bareNumber"],
+        paid["constraints"],
+    )
+    assert {"yes", "Yes", "YES", "1"} <= set(truth["trueValues"])
     back = table_schemas.from_schema(made)
     assert (given_.columns, ()) == (back.columns, back.lost)
 
@@ -217,6 +228,7 @@ FOREIGN: dict[str, Any] = {
         {"name": "town", "type": "string", "constraints": {"pattern": "(?=x)"}},
         {"name": "site", "type": "string", "format": "uri", "description": "Where"},
         {"name": "place", "type": "geopoint"},
+        {"name": "alive", "type": "boolean", "trueValues": ["Y", "oui"]},
         {"name": "secret", "type": "string", "ctnb": {"name": "secret", "type": "no such type"}},
     ],
 }
@@ -235,6 +247,7 @@ def test_a_schema_of_another_program_is_taken_as_far_as_it_goes() -> None:
         ("town", None, "text", None),
         ("site", None, "url", None),
         ("place", None, "text", None),
+        ("alive", None, "boolean", None),
         ("secret", None, "text", None),
     ]
     assert "Identifier" == made.columns[0].label
@@ -248,7 +261,8 @@ def test_a_schema_of_another_program_is_taken_as_far_as_it_goes() -> None:
         "Field 5: the way its dates are written cannot be said in a contract.",
         "Field 6: its constraint pattern is not held.",
         "Field 8: a contract has no type like its own, so it is text.",
-        "Field 9: its property ctnb, or its name, cannot be used.",
+        "Field 9: its words for true and false are not all those of a contract.",
+        "Field 10: its property ctnb, or its name, cannot be used.",
         "Foreign keys: name the file with the values under constraints: reference:.",
         "The primary key has several fields; in a contract they are unique together.",
     )

@@ -162,3 +162,10 @@ def test_a_proposal_writes_the_encoding_into_the_contract(project: Project, enco
     said = made.path.read_text(encoding="utf-8")
     assert f"\n  encoding: {encoding}\n" in said
     assert '\n  delimiter: ";"' in said
+
+
+@pytest.mark.parametrize("key", ["labels", "layer"])
+def test_a_key_that_means_nothing_for_the_file_is_an_error(tmp_path: Path, key: str) -> None:
+    """Labels and layers are not for text; nobody should believe they were taken."""
+    with pytest.raises(SourceInvalid, match=f"says source: {key}:, which a file of format csv does not have"):
+        opened(tmp_path, TEXT.encode(), **{key: 1})

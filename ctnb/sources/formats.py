@@ -39,6 +39,9 @@ FORMATS: dict[str, Opener] = {
     "kml": kml.opened_kml,
 }
 
+LAYERED = ("shp", "gpkg", "kml")
+"""Kinds of files that a contract's layer: may speak of; what each makes of it, it says itself."""
+
 SUFFIXES: dict[str, str] = {
     ".csv": "csv",
     ".txt": "csv",
@@ -81,4 +84,22 @@ def open_source(path: Path, name: str, asked: Asked, *, format: str | None = Non
             f"The source's kind of file is not known by its suffix '{Path(name).suffix}'.",
             hint=f"Say source: format: in dataset.yml, one of {', '.join(FORMATS)}.",
         )
+    _check_keys(kind, asked)
     return FORMATS[kind](path, asked)
+
+
+def _check_keys(kind: str, asked: Asked) -> None:
+    """Keys that mean nothing for a kind of file are told, not passed over."""
+    wrong = [
+        key
+        for key, said, kinds in (
+            ("labels", asked.labels, tuple(statistics_files.READERS)),
+            ("layer", asked.layer, LAYERED),
+        )
+        if said and kind not in kinds
+    ]
+    if wrong:
+        raise SourceInvalid(
+            f"dataset.yml says source: {wrong[0]}:, which a file of format {kind} does not have.",
+            hint="Take it out, or correct source: format:.",
+        )

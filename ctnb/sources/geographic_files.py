@@ -34,7 +34,7 @@ WGS84 = ("EPSG:4326", "OGC:CRS84")
 
 _OPTIONS = {
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "none", "CPL_CURL_ENABLE_VSIMEM": "NO", "GDAL_HTTP_MAX_RETRY": "0",
-    "GDAL_PAM_ENABLED": "NO", "PROJ_NETWORK": "OFF", "SHAPE_RESTORE_SHX": "NO", "GDAL_HTTP_PROXY": "127.0.0.1:9",
+    "GDAL_PAM_ENABLED": "NO", "SHAPE_RESTORE_SHX": "NO", "GDAL_HTTP_PROXY": "127.0.0.1:9",
 }  # fmt: skip
 """GDAL opens no address and no file beside the source's own."""
 _WARPED = """<OGRVRTDataSource><OGRVRTWarpedLayer><OGRVRTLayer name="{layer}">\
