@@ -265,3 +265,25 @@ def test_lookups_and_notes_stand_in_the_record(portal: Project, pool: KernelPool
     report = (records.folder(portal, SLUG, made.run) / "report.html").read_text(encoding="utf-8")
     assert "2 rows with a match, 2 without" in report
     assert "lookup regions: 1 rows without a key" in report
+
+
+@pytest.mark.slow
+def test_a_replay_leaves_the_folder_and_its_place_in_it_alone(portal: Project, pool: KernelPool) -> None:
+    """Rejects that fail again quarantine no file, and afterwards the folder has nothing new, as before."""
+    make(portal, "append")
+    folder = portal.notebooks / SLUG
+    (folder / "incoming").mkdir()
+    (folder / "counts.csv").rename(folder / "incoming" / "counts.csv")
+    place = "folder: {path: incoming, take: new, quarantine: bad, at_least_age_s: 0, stable_s: 0}"
+    fp.change(portal, "dataset.yml", "path: counts.csv", place, slug=SLUG)
+    first = run(portal, pool)
+    assert "released" == first.status, first.reason
+    fp.change(portal, "dataset.yml", SHARE, "policy: stop", slug=SLUG)
+    failed = run(portal, pool, replay_rejects=first.run)
+    assert ("failed", 6) == (failed.status, failed.exit_code)
+    assert (folder / "incoming" / "counts.csv").is_file()
+    mend(portal)
+    again = run(portal, pool, replay_rejects=first.run)
+    assert ("released", WHOLE) == (again.status, published(portal)), again.reason
+    nothing = run(portal, pool)
+    assert ("stopped", 5) == (nothing.status, nothing.exit_code), nothing.reason
