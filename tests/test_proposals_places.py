@@ -196,6 +196,19 @@ def test_a_query_goes_along_into_the_dataset_s_folder(connected: Project, tmp_pa
     assert types_of(connected, "visits")["id"] == "integer"
 
 
+def test_another_query_of_the_same_name_is_not_replaced(connected: Project, tmp_path: Path) -> None:
+    """Nor is anything else written."""
+    query, there = tmp_path / "open.sql", connected.notebooks / "visits" / "open.sql"
+    query.write_text("SELECT town FROM visits", encoding="utf-8")
+    there.parent.mkdir()
+    there.write_text("SELECT id FROM visits", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"There is another open\.sql in the dataset's folder"):
+        proposing.propose(connected, "visits", "connection:cases", Told(query=query))
+    assert [path.name for path in there.parent.iterdir()] == ["open.sql"]
+    proposing.propose(connected, "visits", "connection:cases", Told(query=there))
+    assert source_of(connected, "visits")["database"]["query"] == "open.sql"
+
+
 def test_a_query_that_is_not_there_is_told(connected: Project, tmp_path: Path) -> None:
     """By its name."""
     with pytest.raises(SourceInvalid, match=r"The query file none\.sql is not there"):

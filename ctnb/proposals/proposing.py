@@ -78,6 +78,7 @@ def propose(
             f"There is a dataset {slug} already.", hint="Choose another slug, or edit its dataset.yml."
         )
     at = places.located(project, slug, source, told or Told())
+    _check_query(folder, at.query)
     with tempfile.TemporaryDirectory(prefix="new-", dir=project.private) as made:
         work = Path(made)
         (work / "notebooks" / slug).mkdir(parents=True)
@@ -88,11 +89,20 @@ def propose(
         left_out = _read_again(dataset, draft, fetched, work)
     folder.mkdir(parents=True, exist_ok=True)
     if at.query:
-        documents.write_text(folder / at.query.name, at.query.read_text(encoding="utf-8"))
+        documents.write_bytes(folder / at.query.name, at.query.read_bytes())
     documents.write_text(folder / "dataset.yml", text)
     kept = draft.rows - draft.rejects - sum(left_out.values())
     account = reads.account_sentence(kept, draft.rejects, left_out)
     return Proposal(folder / "dataset.yml", draft, draft.rows, kept, draft.rejects, account, questions(draft))
+
+
+def _check_query(folder: Path, query: Path | None) -> None:
+    """Raise UsageError where a copy of `query` would replace another file."""
+    there = folder / query.name if query else None
+    if query and there and there.exists() and there.read_bytes() != query.read_bytes():
+        raise UsageError(
+            f"There is another {query.name} in the dataset's folder.", hint="Give one of them another name."
+        )
 
 
 def questions(draft: Draft) -> tuple[str, ...]:
@@ -126,7 +136,7 @@ def _fetch(
         source = source.model_copy(update={"folder": now})
     if at.query:
         request = replace(request, folder=work / "notebooks" / slug)
-        documents.write_text(request.folder / at.query.name, at.query.read_text(encoding="utf-8"))
+        documents.write_bytes(request.folder / at.query.name, at.query.read_bytes())
     return fetching.fetch(source, request)
 
 
