@@ -179,7 +179,9 @@ def _info(path: Path, layer: str) -> Mapping[str, Any]:
 def _geometries(path: Path, layer: str) -> int:
     """How many features have a geometry that is not empty."""
     seen = Points()
-    with _reading(path, layer, {"columns": [], "batch_size": BATCH_ROWS}) as reader:
+    options = {"columns": [], "batch_size": BATCH_ROWS}
+    with warnings.catch_warnings(), _reading(path, layer, options) as reader:
+        warnings.simplefilter("ignore")
         for batch in reader:
             for cell in batch.column(batch.num_columns - 1).to_pylist():
                 seen.text(cell)
@@ -238,7 +240,10 @@ def _guarded(read: Callable[[], T], row: int) -> T:
 
     try:
         return read()
-    except (RuntimeError, ValueError, KeyError, OSError, OverflowError, MemoryError, pa.ArrowException):
+    except (
+        RuntimeError, ValueError, KeyError, OSError, OverflowError, MemoryError, pa.ArrowException,
+        UnboundLocalError,  # pyogrio's own, over a .prj that is no text
+    ):  # fmt: skip
         pass
     where = f"what follows feature {row:,} cannot be read" if row else "it cannot be opened"
     raise SourceInvalid(
