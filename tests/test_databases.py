@@ -349,6 +349,17 @@ def test_a_high_water_column_says_of_each_row_whether_it_is_new(
     assert [] == asking.left()
 
 
+def test_a_mark_with_a_zone_is_in_utc(tmp_path: Path) -> None:
+    """So that it means the same moment in every run."""
+    MADE["duckdb"](tmp_path / "d.db")
+    asking = Asking(tmp_path, Connection(kind="duckdb", path="d.db"))
+    query = "SELECT TIMESTAMPTZ '2026-06-01 12:00:00-04' AS at WHERE TIMESTAMPTZ '2026-06-01 12:00:00-04' > :high_water"
+    fetched = asking.fetch(query, high_water="at", start="2026-01-01")
+    assert {"high_water": {"type": "timestamp", "value": "2026-06-01T16:00:00"}} == fetched.position
+    with pytest.raises(NothingNew):
+        asking.fetch(query, high_water="at", start="2026-01-01", position=fetched.position, again=False)
+
+
 def test_texts_that_do_not_sort_by_time_are_no_mark(tmp_path: Path) -> None:
     """SQLite compares its dates as texts: T and blank between day and hour sort apart."""
     with sqlite3.connect(tmp_path / "permits.db") as connection:

@@ -367,6 +367,19 @@ def test_the_high_water_mark_keeps_its_type(asking: Asking, column: str) -> None
     assert column in header(empty)
 
 
+def test_a_mark_beside_hard_texts_is_found(postgresql: Server, tmp_path: Path) -> None:
+    """Line ends, quotation marks and commas in other columns, and a zone in its own."""
+    query = """SELECT E'a\\r\\n"b", c' AS text, '' AS "Nothing, here", at FROM (VALUES
+      (TIMESTAMPTZ '2026-06-01 12:00:00.25-04'), (TIMESTAMPTZ '2025-06-01 12:00:00Z')) AS v(at)
+      WHERE at > :high_water"""
+    asking = Asking(tmp_path, postgresql.connection())
+    place: dict[str, Any] = {"high_water": "at", "start": "2026-01-01"}
+    fetched = asking.fetch(query, **place)
+    assert (1, "2026-06-01T16:00:00.250000") == (fetched.rows, fetched.position["high_water"]["value"])
+    with pytest.raises(NothingNew):
+        asking.fetch(query, position=fetched.position, again=False, **place)
+
+
 DATASET = """\
 format: 1
 title: Counts by town

@@ -8,18 +8,19 @@ that came, and not from a second question to the database, whose rows may have c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from ctnb import tables
 from ctnb.errors import ContractInvalid, RecordBroken, SourceInvalid
 from ctnb.places.drivers.seam import Told
 from ctnb.places.queries import Value
 from ctnb.values import Kind, parse_sql, quote_name, quote_text
 
 PARAMETER = "high_water"
+LINE_LIMIT_BYTES = 64 << 20
 KINDS = ("integer", "date", "timestamp")
 WRITTEN = {"date": "YYYY-MM-DD", "timestamp": "YYYY-MM-DDThh:mm:ss"}
 
@@ -84,21 +85,39 @@ def found(path: Path, column: str, columns: tuple[Told, ...]) -> Mark | None:
         )
     if told.type and told.type not in KINDS:
         raise _not_a_mark(column)
-    return _greatest(path, column, [told.type] if told.type else list(KINDS), as_text=not told.type)
+    kinds = [told.type] if told.type else list(KINDS)
+    return _greatest(_seen(path, column, columns, kinds), column, kinds, as_text=not told.type)
 
 
-def _greatest(path: Path, column: str, kinds: list[str], *, as_text: bool) -> Mark | None:
-    cell = f"CAST({quote_name(column)} AS VARCHAR)"
-    source = f"read_{'parquet' if path.suffix == '.parquet' else 'csv'}({quote_text(str(path))}"
-    source += (
-        ")" if path.suffix == ".parquet" else ", header=true, all_varchar=true, strict_mode=true, delim=',')"
+def _seen(path: Path, column: str, columns: tuple[Told, ...], kinds: list[str]) -> tuple[Any, ...]:
+    """Of `column` how many rows, how many filled, the last as text; then for each kind how many fit, the greatest."""
+    import duckdb
+
+    asked = ", ".join(f"count({sql}), max({sql})" for sql in (parse_sql(Kind(kind), "x") for kind in kinds))
+    cells = f"SELECT CAST({quote_name(column)} AS VARCHAR) AS x FROM {_relation(path, columns)}"
+    with closing(duckdb.connect(":memory:")) as connection:
+        connection.execute("SET threads = 1; SET temp_directory = ''; SET enable_progress_bar = false")
+        connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+        try:
+            asking = f"SELECT count(*), count(x), max(x), {asked} FROM ({cells})"
+            return tuple(connection.execute(asking).fetchall()[0])
+        except duckdb.Error:
+            pass  # its text quotes the line
+    raise SourceInvalid("The rows of the query cannot be read.", hint="Leave out columns of very long text.")
+
+
+def _relation(path: Path, columns: tuple[Told, ...]) -> str:
+    if path.suffix == ".parquet":
+        return f"read_parquet({quote_text(str(path))})"
+    named = ", ".join(f"{quote_text(column.name)}: 'VARCHAR'" for column in columns)
+    return (
+        f"read_csv({quote_text(str(path))}, auto_detect=false, header=true, strict_mode=true, delim=',', quote='\"', "
+        f"escape='\"', max_line_size={LINE_LIMIT_BYTES}, columns={{{named}}})"
     )
-    parsed = {kind: parse_sql(Kind(kind), "x") for kind in kinds}
-    asked = ", ".join(f"count({sql}), max({sql})" for sql in parsed.values())
-    with tables.connect(path.parent) as connection:
-        rows, filled, last, *each = connection.execute(
-            f"SELECT count(*), count(x), max(x), {asked} FROM (SELECT {cell} AS x FROM {source})"
-        ).fetchall()[0]
+
+
+def _greatest(seen: tuple[Any, ...], column: str, kinds: list[str], *, as_text: bool) -> Mark | None:
+    rows, filled, last, *each = seen
     if not rows:
         return None
     if filled < rows:

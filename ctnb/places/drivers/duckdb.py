@@ -40,6 +40,8 @@ TYPES = {
     "TIMESTAMP_NS": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamp", "BOOLEAN": "boolean",
 }  # fmt: skip
 """Contract types of columns by DuckDB's; DECIMAL besides, everything else is text."""
+WRITTEN = {"BLOB": "lower(hex({0}))", "TIMESTAMP WITH TIME ZONE": "({0} AT TIME ZONE 'UTC')"}
+"""How columns are written whose cells the contract's types do not read, or not at one moment."""
 KEPT = ("VARCHAR", "TIME")
 """Other types whose cells are kept as they are; the rest is written as text by DuckDB."""
 
@@ -86,9 +88,12 @@ def _written(query: str, columns: Sequence[Told], kinds: Sequence[str]) -> str:
     listed = []
     for column, kind in zip(columns, kinds, strict=True):
         name = quote_name(column.name)
-        as_it_is = column.type != "text" or kind in KEPT
-        text = f"lower(hex({name}))" if kind == "BLOB" else f"CAST({name} AS VARCHAR)"
-        listed.append(name if as_it_is else f"{text} AS {name}")
+        if kind in WRITTEN:
+            listed.append(f"{WRITTEN[kind].format(name)} AS {name}")
+        elif column.type != "text" or kind in KEPT:
+            listed.append(name)
+        else:
+            listed.append(f"CAST({name} AS VARCHAR) AS {name}")
     return f"SELECT {', '.join(listed)} FROM (\n{query}\n) AS rows"
 
 
