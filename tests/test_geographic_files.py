@@ -252,6 +252,34 @@ def test_a_shapefile_without_its_parts_says_which(library: Any, tmp_path: Path) 
 
 @pytest.mark.servers
 @pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (".shp", r"\.shp ends before"),
+        (".shx", r"\.shx ends before"),
+        (".dbf", "says that it has 3 features and has"),
+    ],
+)
+def test_half_a_part_is_refused(library: Any, tmp_path: Path, part: str, told: str) -> None:
+    """GDAL would leave the places beyond the end of a .shp empty, and say nothing."""
+    shape = written(library, tmp_path / "towns.shp")
+    whole = shape.with_suffix(part).read_bytes()
+    shape.with_suffix(part).write_bytes(whole[: len(whole) * 3 // 5])
+    with pytest.raises(SourceInvalid, match=told):
+        loaded(zipped(shape))
+
+
+@pytest.mark.servers
+def test_parts_of_different_exports_are_refused(library: Any, tmp_path: Path) -> None:
+    """Places would stand beside the wrong rows."""
+    shape = written(library, tmp_path / "towns.shp")
+    other = written(library, tmp_path / "other.shp", rows=table().slice(0, 2))
+    shape.with_suffix(".dbf").write_bytes(other.with_suffix(".dbf").read_bytes())
+    with pytest.raises(SourceInvalid, match="has 3 shapes and 2 rows"):
+        loaded(zipped(shape))
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
     "definition",
     [
         "CREATE VIRTUAL TABLE away USING VirtualOGR('/etc/passwd')",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 from ctnb.errors import SourceInvalid
@@ -34,6 +35,7 @@ def check(path: Path, asked: Asked) -> str:
     with path.open("rb") as stream:
         if stream.read(4) != _START:
             raise SourceInvalid("The source is no shapefile.", hint="Correct source: format: in dataset.yml.")
+    _check_whole(path)
     page, table = path.with_suffix(".cpg"), path.with_suffix(".dbf")
     if asked.encoding == "auto" and (page.is_file() or _names_language(table)):
         return ""
@@ -43,6 +45,35 @@ def check(path: Path, asked: Asked) -> str:
     page.unlink(missing_ok=True)
     page.write_text(_CODE_PAGES[encoding], "ascii")
     return encoding
+
+
+def _check_whole(path: Path) -> None:
+    """
+    Raise SourceInvalid when a part ends before it says it does, or there are not as many shapes as rows.
+
+    GDAL would leave the places beyond the end empty in silence. Lengths are in 16-bit words (ESRI 1998, page 4);
+    the index has 8 bytes for each shape behind its header of 100.
+    """
+    said = {part: _number(path.with_suffix(part), 24, ">") * 2 for part in (".shp", ".shx")}
+    short = [part for part, size in said.items() if path.with_suffix(part).stat().st_size < size]
+    shapes, rows = (said[".shx"] - 100) // 8, _number(path.with_suffix(".dbf"), 4, "<")
+    if short:
+        raise SourceInvalid(
+            f"The source's {' and '.join(short)} ends before it should.",
+            hint="Export it anew; a download or a copy may have ended half-way.",
+        )
+    if shapes != rows:
+        raise SourceInvalid(
+            f"The source has {shapes:,} shapes and {rows:,} rows: its parts do not belong together.",
+            hint="Put .shp, .shx and .dbf of the same export into the archive.",
+        )
+
+
+def _number(path: Path, at: int, order: str) -> int:
+    """The 32-bit number at byte `at`; 0 where the file is shorter."""
+    with path.open("rb") as stream:
+        found = stream.read(at + 4)[at:]
+    return int(struct.unpack(f"{order}I", found)[0]) if len(found) == 4 else 0
 
 
 def _names_language(table: Path) -> bool:
