@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
 CELL_LIMIT = 16 << 20
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def open_delimited(path: Path, *, delimiter: str, encoding: str) -> Delimited:
     `encoding` auto means a byte order mark's, UTF-8, UTF-16 and, where it is none, cp1252. Raises SourceInvalid.
     """
     text = texts.as_utf8(path, encoding)
+    _check_lines(text.path)
     header = next(_records(text.path, delimiter), None)
     if not header:
         raise SourceInvalid("The source has no header row.", hint="The first line must name the columns.")
@@ -132,6 +134,23 @@ def _bodies(source: Delimited, width: int) -> Iterator[list[str]]:
             cells.pop()
         if cells or width == 1:
             yield cells or [""]
+
+
+def _check_lines(path: Path) -> None:
+    """Refuse a file with a line no cell could fill, before anything holds it in memory. Raises SourceInvalid."""
+    number, length = 1, 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+            if end < 0:
+                length += len(chunk)
+            else:
+                number, length = number + max(chunk.count(b"\n"), 1), len(chunk) - end - 1
+            if length > CELL_LIMIT:
+                raise SourceInvalid(
+                    f"The source cannot be read at line {number:,}: it is longer than {CELL_LIMIT >> 20} MB.",
+                    hint="Export it anew: line ends, or a quotation mark, may be missing.",
+                )
 
 
 def _records(path: Path, delimiter: str) -> Iterator[list[str]]:
