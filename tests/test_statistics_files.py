@@ -249,6 +249,22 @@ def test_a_file_of_several_datasets_is_never_its_first(library: Any, tmp_path: P
 
 
 @pytest.mark.servers
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_cut_is_never_a_shorter_table(library: Any, tmp_path: Path, kind: str) -> None:
+    """Wherever it ends; a transport file says nowhere how many rows it has."""
+    frame = pd.DataFrame({"N": [float(n) for n in range(60)], "T": [f"text {n}" for n in range(60)]})
+    path = written(library, tmp_path, kind, frame)
+    whole, chance = path.read_bytes(), random.Random(3)
+    for end in [*(chance.randrange(len(whole)) for _ in range(30)), len(whole) - 80, len(whole) - 160]:
+        path.write_bytes(whole[:end])
+        try:
+            rows = loaded(path)[1]
+        except SourceInvalid:
+            continue
+        assert 60 == len(rows)
+
+
+@pytest.mark.servers
 @pytest.mark.parametrize("kind", [*KINDS, "sas7bdat"])
 def test_what_is_no_such_file_is_told_without_a_cell(library: Any, tmp_path: Path, kind: str) -> None:
     """Text under the name, an empty file, half a file."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctnb.errors import SourceInvalid, UsageError
+from ctnb.sources import transport_files
 from ctnb.sources.opened import Asked, Loaded
 from ctnb.sources.parts import BATCH_ROWS, COLUMNS_LIMIT, batch_table, load_batches
 from ctnb.sources.statistics_cells import Cell, Writer, writer
@@ -32,8 +33,6 @@ _ICONV = {"utf-8": "UTF-8", "utf-16": "UTF-16", "cp1252": "WINDOWS-1252"}
 _CHUNK_BYTES = 32 << 20
 _CELL_BYTES = 64
 """What a cell takes as one of Python's objects, about."""
-_RECORD = 80
-_MEMBERS = (b"HEADER RECORD*******MEMBER  HEADER RECORD", b"HEADER RECORD*******MEMBV8  HEADER RECORD")
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ class StatisticsFile:
     """What pyreadstat is told besides."""
     chunk_rows: int = BATCH_ROWS
     """How many rows are in memory at once."""
+    row_bytes: int = 0
+    """How many bytes a row takes in the file, where it is not packed."""
     encoding: str = ""
     """Statistics files say themselves how text is encoded, or the contract does."""
     notes: tuple[str, ...] = ()
@@ -123,9 +124,10 @@ def opener(kind: str) -> Callable[[Path, Asked], StatisticsFile]:
     """What opens statistics files of `kind`: one of `READERS`."""
 
     def opened(path: Path, asked: Asked) -> StatisticsFile:
+        found = _opened(path, kind, asked)
         if kind == "xpt":
-            _check_members(path)
-        return _opened(path, kind, asked)
+            transport_files.check(path, found.row_bytes)
+        return found
 
     return opened
 
@@ -149,7 +151,7 @@ def _opened(path: Path, kind: str, asked: Asked) -> StatisticsFile:
     widths = said.variable_storage_width.values()
     chunk = _CHUNK_BYTES // sum(_CELL_BYTES + width for width in widths)
     return StatisticsFile(
-        path, kind, variables, said.number_rows, options, max(1, min(BATCH_ROWS, chunk)),
+        path, kind, variables, said.number_rows, options, max(1, min(BATCH_ROWS, chunk)), sum(widths),
         asked.encoding if "encoding" in options else "", tuple(_label_notes(labels, taken=asked.labels)),
     )  # fmt: skip
 
@@ -186,20 +188,6 @@ def _missing_note(missing: Counter[str]) -> tuple[str, ...]:
         "Empty here, because the file marks the value as missing, e.g. a refused answer: "
         f"{missing.total():,} in {len(missing):,} column{'s' if len(missing) > 1 else ''}.",
     )
-
-
-def _check_members(path: Path) -> None:
-    """A transport file may hold several datasets, and the library reads the first in silence."""
-    members = 0
-    with path.open("rb") as stream:
-        while block := stream.read(_RECORD << 14):
-            members += sum(
-                block.startswith(_MEMBERS, at) for at in range(0, len(block), _RECORD)
-            )  # headers begin at multiples of 80 bytes
-    if members > 1:
-        raise SourceInvalid(
-            f"The source is a transport file with {members:,} datasets.", hint="Export one dataset a file."
-        )
 
 
 def _read(kind: str, path: Path, rows: int | None, **options: Any) -> tuple[Mapping[str, list[Cell]], Any]:
