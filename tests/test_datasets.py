@@ -88,7 +88,10 @@ BROKEN = [
     (DATASET_YML + "portal: {mode: delete}\n", "portal mode delete needs a key"),
     (DATASET_YML + "rejects: {at_most_share: 1.5}\n", "expected less than or equal to 1"),
     (DATASET_YML + "transform: {count: nobody}\n", "'nobody' is not one of the columns that come out"),
-    (RULES + "    - supress: deaths\n", "a rule is one of suppress:, keep:, drop:, pivot_longer:, repair_zip:"),
+    (
+        RULES + "    - supress: deaths\n",
+        "a rule is one of suppress:, keep:, drop:, pivot_longer:, repair_zip:",
+    ),
     (RULES + "    - suppress\n", "a rule is one of suppress:, keep:, drop:, pivot_longer:, repair_zip:"),
     (RULES + "    - suppress: deaths\n      at_mots: 5\n", "unknown key, did you mean 'at_most'?"),
     (RULES + "    - keep: a > 1\n      nmae: b\n", "unknown key, did you mean 'name'?"),
