@@ -21,7 +21,7 @@ from ctnb.datasets import Contract
 from ctnb.dictionaries.entries import published_columns
 from ctnb.errors import SourceInvalid
 from ctnb.proposals import naming
-from ctnb.values import strptime_format
+from ctnb.values import FALSE_WORDS, TRUE_WORDS, strptime_format
 
 PROFILE = "https://datapackage.org/profiles/2.0/tableschema.json"
 OWN = "ctnb"
@@ -136,6 +136,8 @@ def _field(column: Column, source: bool) -> dict[str, Any]:
     made["title"] = column.title
     if column.description:
         made["description"] = column.description
+    if source:
+        made |= _words(column)
     limits = _constraints(column.constraints)
     if limits:
         made["constraints"] = limits
@@ -147,17 +149,35 @@ def _field(column: Column, source: bool) -> dict[str, Any]:
     return made
 
 
+def _words(column: Column) -> dict[str, Any]:
+    """How numbers and truth may be written in a source, beyond what Table Schema takes for granted."""
+    if column.type == "boolean":
+        ways = (str, str.upper, str.title)
+        true, false = (
+            sorted({way(one) for one in words for way in ways}) for words in (TRUE_WORDS, FALSE_WORDS)
+        )
+        return {"trueValues": true, "falseValues": false}
+    if column.type in ("money", "percent"):
+        return {"groupChar": ",", "bareNumber": False}
+    return {"groupChar": ","} if column.type in ("integer", "number") else {}
+
+
 def _constraints(limits: Constraints) -> dict[str, Any]:
     said = {
         "required": limits.required or None,
         "unique": limits.unique or None,
         "enum": list(limits.values) if limits.values is not None else None,
-        "minimum": limits.minimum,
-        "maximum": limits.maximum,
+        "minimum": _bare(limits.minimum),
+        "maximum": _bare(limits.maximum),
         "pattern": limits.pattern,
         "maxLength": limits.max_length,
     }
     return {key: value for key, value in said.items() if value is not None}
+
+
+def _bare(limit: float | None) -> float | None:
+    """A whole number without a point, as a field of whole numbers wants it."""
+    return int(limit) if limit is not None and limit.is_integer() else limit
 
 
 def _foreign_key(contract: Contract, column: Column, name: str) -> dict[str, Any] | None:
@@ -189,6 +209,8 @@ def _column(given: Mapping[str, Any], header: str, proposed: str, place: int, lo
     own = _own(given)
     name = own.get("name") or (header if FIELD.fullmatch(header) else proposed)
     kind, form = _kind(given, place, lost)
+    if _has_other_words(given):
+        lost.append(f"Field {place}: its words for true and false are not all those of a contract.")
     said: dict[str, Any] = {"name": name, "type": kind, "format": form}
     if header.strip() != name:
         said["header"] = header
@@ -212,6 +234,11 @@ def _column(given: Mapping[str, Any], header: str, proposed: str, place: int, lo
     lost.append(f"Field {place}: its property {OWN}, or its name, cannot be used.")
     other = {} if header == proposed else {"header": header}
     return Column.model_validate({"name": proposed, "type": "text", **other})
+
+
+def _has_other_words(given: Mapping[str, Any]) -> bool:
+    told = {"trueValues": TRUE_WORDS, "falseValues": FALSE_WORDS}
+    return any(word.lower() not in known for key, known in told.items() for word in _listed(given.get(key)))
 
 
 def _own(given: Mapping[str, Any]) -> dict[str, Any]:
