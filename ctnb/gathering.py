@@ -87,4 +87,5 @@ def _request(project: Project, dataset: Dataset, work: Path) -> Request:
         work=work, folder=dataset.folder, project=project.root,
         roots=fetching.roots(project.settings.roots, project.root),
         connections=project.settings.connections, secret=secrets.value, key=project.key,
+        adds=dataset.contract.portal.mode == "append",
     )  # fmt: skip

@@ -513,6 +513,23 @@ def test_the_parts_of_a_union_are_settled_each_in_its_folder(request_: Request) 
     assert ["archive/2.csv"] == listed(request_.folder / "other")
 
 
+def test_where_rows_are_added_a_part_without_news_gives_no_file(request_: Request) -> None:
+    """Its rows are published already, and would stand there twice; where they are replaced they are read again."""
+    for folder, name in (("inbox", "1.csv"), ("other", "2.csv")):
+        (request_.folder / folder).mkdir(exist_ok=True)
+        (request_.folder / folder / name).write_text("a\n3\n")
+        os.utime(request_.folder / folder / name, (NOON.timestamp() - 500,) * 2)
+    parts = [{"folder": {"path": folder, "take": "new", "stable_s": 0}} for folder in ("inbox", "other")]
+    source = Source.model_validate({"union": parts})
+    released = fetching.gather(source, request_)
+    put(request_, "3.csv")
+    later = replace(request_, position=released.position, again=False)
+    added = fetching.gather(source, replace(later, adds=True))
+    assert ["3.csv"] == [one.name for one in added.snapshots]
+    assert released.position["2"] == added.position["2"]
+    assert ["3.csv", "2.csv"] == [one.name for one in fetching.gather(source, later).snapshots]
+
+
 # -- whole runs
 
 

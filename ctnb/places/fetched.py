@@ -46,6 +46,8 @@ class Request:
     """Fetch also what was fetched for the last release: nothing is `nothing new`."""
     moves: bool = False
     """Whether files may be moved or renamed at the place; only a run that may release does that."""
+    adds: bool = False
+    """The rows are added to those published before: of a union only parts with something new are wanted."""
     secret: Callable[[SecretReference], str] = lambda reference: ""
     """The value of a secret. Raises UsageError when it is not set."""
     key: bytes = field(default=b"", repr=False)

@@ -148,7 +148,11 @@ def settle(source: Source, request: Request, position: Mapping[str, Any], outcom
 
 
 def _parts(source: Source, request: Request) -> list[Fetched]:
-    """A union has something new when one of its parts has; then all are fetched, new or not."""
+    """
+    A union has something new when one of its parts has; then all are fetched, new or not.
+
+    Where rows are added to those published before, a part without anything new gives no file: its rows are there.
+    """
     if len(source.parts) == 1:
         return [fetch(source.parts[0], replace(request, position=request.position.get("1", {})))]
     found: list[Fetched | None] = []
@@ -157,9 +161,15 @@ def _parts(source: Source, request: Request) -> list[Fetched]:
     if not any(found):
         raise NothingNew("None of the sources has anything new since the last release.")
     return [
-        one or fetch(part, replace(_of_part(request, number), again=True))
+        one or _nothing_new(part, _of_part(request, number))
         for number, (part, one) in enumerate(zip(source.parts, found, strict=True), 1)
     ]
+
+
+def _nothing_new(part: Source, request: Request) -> Fetched:
+    if request.adds:
+        return Fetched((), position=request.position)
+    return fetch(part, replace(request, again=True))
 
 
 def _of_part(request: Request, number: int) -> Request:
