@@ -165,7 +165,8 @@ def _plain_sql(kind: Kind, x: str) -> tuple[str, str] | None:
     if kind.type in ("date", "timestamp") and kind.format is not None:
         words = quote_text(strptime_format(kind.format))
         value = f"try_strptime({x}, {words})"
-        return (f"CAST({value} AS DATE)" if kind.type == "date" else value), f"strftime({value}, {words})"
+        day = _day(value, kind.format) if kind.type == "date" else value
+        return day, f"strftime({value}, {words})"
     value = f"TRY_CAST({x} AS {parquet_type(kind)})"
     if kind.type in ("integer", "number", "money", "percent"):
         return value, f"CAST({value} AS VARCHAR)"
@@ -268,7 +269,14 @@ def _date(kind: Kind, x: str) -> str:
         shape = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]00:00(:00(\.0{1,9})?)?)?$"
         day = f"substr({trimmed(x)}, 1, 10)"
         return f"CASE WHEN regexp_matches({trimmed(x)}, '{shape}') THEN TRY_CAST({day} AS DATE) END"
-    return f"CAST({_strptime(kind.format, x)} AS DATE)"
+    return _day(_strptime(kind.format, x), kind.format)
+
+
+def _day(moment: str, words: str) -> str:
+    """SQL for the day of `moment`; where its format has a time of day, only of midnight: another would be lost."""
+    day = f"CAST({moment} AS DATE)"
+    timed = any(token in words for token in ("hh", "mm", "ss", "fff"))
+    return f"CASE WHEN {day} = {moment} THEN {day} END" if timed else day
 
 
 def _timestamp(kind: Kind, x: str) -> str:

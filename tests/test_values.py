@@ -183,6 +183,14 @@ def test_no_text_makes_a_parser_fail(kind: Kind, text: str) -> None:
     assert canonical(kind, text.replace("\0", "")) != "" or kind.type in ("text", "code")
 
 
+def test_a_time_of_day_is_not_lost_in_a_day() -> None:
+    """A date whose format has a time takes midnight, as portals export days, and refuses any other time."""
+    kind = Kind("date", format="MM/DD/YYYY hh:mm:ss AM")
+    assert ["2024-01-27", None] == [
+        canonical(kind, f"01/27/2024 {time}") for time in ("12:00:00 AM", "01:02:03 PM")
+    ]
+
+
 @pytest.mark.parametrize("words", ["DD/MM", "M/D/YYYY", "yyyy-mm-dd", "YYYY Q"])
 def test_a_date_format_that_says_nothing_is_refused(words: str) -> None:
     """A letter that stands for nothing would set every row aside, so the contract is refused."""

@@ -31,6 +31,17 @@ SourceFormat = Literal[
 ]  # fmt: skip
 Ordinal = Annotated[int, Field(gt=0)]
 
+ROWS = frozenset(["database", "socrata", "opendatasoft", "census"])
+"""The places that give rows rather than a file."""
+
+OF_FILES = frozenset(
+    [
+        "format", "delimiter", "encoding", "records", "widths", "header", "member", "sheet", "header_row",
+        "labels", "layer",
+    ]
+)  # fmt: skip
+"""The keys of a source that say how a file is written."""
+
 
 class Source(documents.Form):
     """Where rows come from."""
@@ -110,6 +121,13 @@ class Source(documents.Form):
     def place(self) -> str:
         """Which kind of place it names: one of `PLACES`, or union."""
         return next((name for name in PLACES if getattr(self, name) is not None), "union")
+
+    @model_validator(mode="after")
+    def _keys_fit_the_place(self) -> Self:
+        told = sorted(self.model_fields_set & OF_FILES)
+        if self.place in ROWS and told:
+            raise ValueError(f"{self.place}: gives rows, not a file: it has no {', '.join(told)}")
+        return self
 
     @model_validator(mode="after")
     def _keys_fit_the_format(self) -> Self:
