@@ -33,6 +33,7 @@ source:
   nulls: [""]
 rejects:
   {rejects}
+drift: {{table: {{empty: accept}}}}  # what was odd is empty once the contract is mended
 columns:
   - {{name: town, header: Town, type: code, role: plain, constraints: {{required: true}}}}
   - {{name: people, header: People, type: integer, role: measure}}
