@@ -338,15 +338,6 @@ def test_a_file_that_changes_while_it_is_copied_can_be_tried_again(request_: Req
     assert [] == list(request_.work.iterdir())
 
 
-def test_a_file_that_may_not_be_read_can_be_tried_again(request_: Request) -> None:
-    """Somebody may hold it open, or rights may be missing: told without a path."""
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
-    put(request_, "1.csv").chmod(0o000)
-    with pytest.raises(SourceFailed, match=r"The source 1\.csv could not be read: Permission denied"):
-        fetch(request_)
-
-
 def test_a_file_that_cannot_be_read_to_its_end_can_be_tried_again(request_: Request) -> None:
     """A disk or a share that fails in the middle; here a file of Linux's that nobody can read from its start."""
     if not Path("/proc/self/mem").exists():
