@@ -18,7 +18,14 @@ def main() -> None:
     parser.add_argument("--address-file", type=Path, help="where to write the address once it listens")
     parser.add_argument("--name", action="append", default=[], help="a further host name to answer to")
     parser.add_argument("--body-limit", type=int, default=512 * 2**20, help="largest request body, in bytes")
+    parser.add_argument("--tls", action="store_true", help="speak https, with a certificate of its own")
+    parser.add_argument("--certificate", type=Path, help="a PEM certificate to speak https with")
+    parser.add_argument("--key", type=Path, help="the PEM key of --certificate")
+    parser.add_argument("--chunk-bytes", type=int, default=4 * 2**20, help="how uploads are best cut (4 MiB)")
+    parser.add_argument("--approval", action="store_true", help="a revision needs a second publisher")
     given = parser.parse_args()
+    if (given.certificate is None) != (given.key is None):
+        parser.error("--certificate and --key go together")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     serve(
         given.file,
@@ -27,6 +34,11 @@ def main() -> None:
         address_file=given.address_file,
         names=tuple(given.name),
         body_limit=given.body_limit,
+        tls=given.tls,
+        certificate=given.certificate,
+        key=given.key,
+        chunk_bytes=given.chunk_bytes,
+        approval=given.approval,
     )
 
 

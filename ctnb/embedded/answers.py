@@ -7,9 +7,12 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctnb.errors import CtnbError
+
+if TYPE_CHECKING:
+    from .workshop import Workshop
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -40,6 +43,8 @@ class Call:
     origin: str
     """Scheme and authority the caller used, without a final slash."""
     account: Account | None = None
+    workshop: Workshop | None = None
+    """Where uploads are kept and worked on."""
 
     def option(self, name: str, default: str = "") -> str:
         """The first query parameter called `name`."""
@@ -74,17 +79,20 @@ class Route:
     """Runs alone, in one transaction that is committed before the answer is sent."""
 
 
+_NUMBERS = ("seq", "source", "input", "output", "transform", "chunk", "offset", "job")
 _NAMES = {
     "{view}": r"(?P<view>[A-Za-z0-9_-]{1,100})",
     "{row}": r"(?P<row>[^/]{1,1000}?)",
     "{column}": r"(?P<column>\d{1,18})",
+    **{f"{{{name}}}": rf"(?P<{name}>\d{{1,18}})" for name in _NUMBERS},
+    "{config}": r"(?P<config>[^/]{1,200})",
     "{json}": r"(?:\.json)?",
     "{extension}": r"(?:\.(?P<extension>[a-z]{2,8}))?",
 }
 
 
 def route(method: str, path: str, action: Action, *, writes: bool = False) -> Route:
-    """A Route for `path`, in which {view}, {row}, {column}, {json} and {extension} are patterns."""
+    """A Route for `path`, in which {view}, {row}, {json} and the other keys of `_NAMES` are patterns."""
     pattern = path.replace(".", r"\.")
     for name, form in _NAMES.items():
         pattern = pattern.replace(name, form)

@@ -11,7 +11,7 @@ from typing import Any
 from .accounts import by_uid, describe
 from .answers import Account, Call, legacy, not_permitted
 from .cells import CellType, cell_type
-from .identifiers import VIEW_ID
+from .identifiers import VIEW_ID, new_view_id
 
 WRITABLE = (
     "name", "description", "category", "tags", "attribution", "attributionLink", "license", "licenseId",
@@ -124,6 +124,36 @@ def touch(connection: sqlite3.Connection, view: View, now: float, *, rows: bool 
     changed = "rows_updated_at" if rows else "modified_at"
     statement = f"UPDATE views SET {changed} = ?, version = version + 1 WHERE id = ?"
     connection.execute(statement, (now, view.id))
+
+
+def add_view(connection: sqlite3.Connection, document: dict[str, Any], account: Account, now: float) -> View:
+    """A new view of `account`, private and unpublished, without columns."""
+    uid = new_view_id()
+    while find(connection, uid) is not None:
+        uid = new_view_id()
+    row = (uid, json.dumps(document), "private", "unpublished", account.uid, "[]", None, now, None, now, now)
+    marks = ", ".join("?" * (len(row) + 2))
+    view_id = connection.execute(f"INSERT INTO views VALUES (NULL, {marks})", (*row, 1, 1)).lastrowid
+    connection.execute(
+        f"CREATE TABLE rows_{view_id} (sid INTEGER PRIMARY KEY, rid TEXT NOT NULL UNIQUE,"
+        " created_at TEXT NOT NULL, updated_at TEXT NOT NULL)"
+    )
+    view = find(connection, uid)
+    if view is None:
+        raise sqlite3.DataError("a view that was just written is not there")
+    return view
+
+
+def checked_document(body: dict[str, Any]) -> dict[str, Any]:
+    """What a caller says of a view, without the keys that are not the caller's. Raises Refused (400)."""
+    document = {key: body[key] for key in WRITABLE if key in body}
+    objects = ("metadata", "privateMetadata", "clientContext", "displayFormat")
+    kinds = {**dict.fromkeys(objects, dict), "tags": list}
+    for key, value in document.items():
+        kind = kinds.get(key, bool if key.startswith("hide") else str)
+        if value is not None and not isinstance(value, kind):
+            raise legacy(400, "invalid_request", f"{key} has the wrong JSON type", parameter=key)
+    return document
 
 
 def add_column(connection: sqlite3.Connection, view: View, wanted: dict[str, Any], position: int) -> None:

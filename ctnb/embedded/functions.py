@@ -7,14 +7,16 @@ import sqlite3
 from typing import Any
 
 from .decimals import pack, unpack
+from .identifiers import new_row_id
 
 _EXACT = decimal.Context(prec=1000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 _AVERAGE = decimal.Context(prec=30)
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Teach `connection` num_of, num_sum, num_avg, to_lower and to_upper."""
+    """Teach `connection` num_of, num_sum, num_avg, new_row_id, to_lower and to_upper."""
     connection.create_function("num_of", 1, _num_of, deterministic=True)
+    connection.create_function("new_row_id", 1, new_row_id)
     connection.create_function("to_lower", 1, _lower, deterministic=True)
     connection.create_function("to_upper", 1, _upper, deterministic=True)
     connection.create_aggregate("num_sum", 1, _Sum)

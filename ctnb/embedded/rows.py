@@ -76,7 +76,7 @@ def empty(connection: sqlite3.Connection, view: View) -> int:
 class _Batch:
     def __init__(self, connection: sqlite3.Connection, view: View, now: float, merge: bool) -> None:
         self.connection, self.view, self.merge = connection, view, merge
-        self.time = _stamp(now)
+        self.time = row_stamp(now)
         self.tally = Tally()
         self.next_sid = view.next_sid
         names = [column.sql for column in view.columns]
@@ -221,6 +221,7 @@ def _unknown_column(view: View) -> Exception:
     return modern(400, "soda.row.column-not-found", message, dataset=view.uid, columns=known)
 
 
-def _stamp(now: float) -> str:
+def row_stamp(now: float) -> str:
+    """A moment as `:created_at` and `:updated_at` hold it."""
     moment = dt.datetime.fromtimestamp(now, dt.UTC).replace(tzinfo=None)
     return moment.isoformat(timespec="milliseconds") + "Z"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import ipaddress
 import json
 import logging
@@ -12,6 +13,7 @@ import secrets
 import signal
 import socket
 import sqlite3
+import ssl
 import tempfile
 import time
 import urllib.parse
@@ -28,10 +30,13 @@ import tornado.web
 
 from ctnb.errors import UsageError
 
-from . import listings, pages, soda_read, soda_write, views
+from . import configs, listings, outputs, pages, revisions, soda_read, soda_write, uploads, views
 from .accounts import identify
 from .answers import HTML, Answer, Call, Refused, Route, legacy, modern
+from .certificates import own_certificate, tls_context
+from .resuming import resume
 from .store import Store
+from .workshop import CHUNK_BYTES, Workshop
 
 log = logging.getLogger("ctnb.embedded")
 
@@ -39,6 +44,10 @@ ROUTES: tuple[Route, ...] = (
     *views.ROUTES,
     *soda_read.ROUTES,
     *soda_write.ROUTES,
+    *revisions.ROUTES,
+    *uploads.ROUTES,
+    *outputs.ROUTES,
+    *configs.ROUTES,
     *listings.ROUTES,
     *pages.ROUTES,
 )
@@ -46,6 +55,30 @@ BODY_LIMIT_BYTES = 512 * 2**20
 READERS = 4
 END_S = 10.0
 """How long a clean end waits for requests under way."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a portal is served."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 is any free one."""
+    address_file: Path | None = None
+    """Written once the portal listens (url, pid, boot_id, started), removed at a clean end."""
+    names: tuple[str, ...] = ()
+    """Further host names it answers to; without one, only loopback is listened on."""
+    body_limit: int = BODY_LIMIT_BYTES
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970."""
+    tls: bool = False
+    """Speak https, with `certificate` and `key`, or with a certificate of the portal's own."""
+    certificate: Path | None = None
+    key: Path | None = None
+    chunk_bytes: int = CHUNK_BYTES
+    """How DSMAPI's clients are asked to cut a file."""
+    approval: bool = False
+    """A revision is applied once a second publisher approves it."""
 
 
 @dataclass(frozen=True)
@@ -57,62 +90,61 @@ class Portal:
     """The host names, without ports, that the portal answers to."""
     body_limit: int
     clock: Callable[[], float]
+    workshop: Workshop
     readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "reader"))
     writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "writer"))
     busy: set[object] = field(default_factory=set)
     """The requests under way."""
 
 
-def serve(
-    file: Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    address_file: Path | None = None,
-    names: tuple[str, ...] = (),
-    body_limit: int = BODY_LIMIT_BYTES,
-    clock: Callable[[], float] = time.time,
-) -> None:
+def serve(file: Path, **options: Any) -> None:
     """
     Serve the portal in `file` until SIGTERM or SIGINT, then end requests under way and close the file.
 
-    `port` 0 is any free one. `address_file` is written once the portal listens (url, pid, boot_id, started)
-    and removed at a clean end. `names` are further host names it answers to; without one, a `host` that is
-    not loopback raises UsageError. `body_limit` in bytes; `clock` gives seconds since 1970.
+    `options` are those of Options. Raises UsageError for a `host` that is not loopback without `names`, for a
+    port that is taken, and for a certificate that cannot be used.
     """
-    if not _loopback(host) and not names:
+    given = Options(**options)
+    if not _loopback(given.host) and not given.names:
         hint = "Give the names that callers will use, and put TLS in front of it."
-        raise UsageError(f"'{host}' is not loopback, and no host name was given.", hint=hint)
-    with _listening(host, port) as listener:
-        asyncio.run(_serve(listener, file, host, address_file, names, body_limit, clock))
+        raise UsageError(f"'{given.host}' is not loopback, and no host name was given.", hint=hint)
+    tls = _tls(file, given)
+    with _listening(given.host, given.port) as listener:
+        asyncio.run(_serve(listener, file, given, tls))
 
 
-async def _serve(
-    listener: socket.socket,
-    file: Path,
-    host: str,
-    address_file: Path | None,
-    names: tuple[str, ...],
-    body_limit: int,
-    clock: Callable[[], float],
-) -> None:
-    own = frozenset({"127.0.0.1", "localhost", "::1", *({host} if _loopback(host) else ()), *names})
-    portal = Portal(Store(file), own, body_limit, clock)
+def _tls(file: Path, given: Options) -> ssl.SSLContext | None:
+    if given.certificate is not None and given.key is not None:
+        return tls_context(given.certificate, given.key)
+    if not given.tls:
+        return None
+    now = dt.datetime.fromtimestamp(given.clock(), dt.UTC)
+    return tls_context(*own_certificate(file, given.names, now=now))
+
+
+async def _serve(listener: socket.socket, file: Path, given: Options, tls: ssl.SSLContext | None) -> None:
+    host = given.host
+    own = frozenset({"127.0.0.1", "localhost", "::1", *({host} if _loopback(host) else ()), *given.names})
+    store = Store(file)
+    workshop = Workshop(store, given.clock, chunk_bytes=given.chunk_bytes, approval=given.approval)
+    portal = Portal(store, own, given.body_limit, given.clock, workshop)
+    resume(workshop)
     application = tornado.web.Application([(r".*", Door, {"portal": portal})], log_function=_no_log)
     # past ten times the limit the connection is cut; up to there the body is read, so that 413 arrives
-    server = tornado.httpserver.HTTPServer(application, max_body_size=10 * body_limit)
+    server = tornado.httpserver.HTTPServer(application, ssl_options=tls, max_body_size=10 * given.body_limit)
     server.add_sockets([listener])
     ended = _end_signals()
-    _announce(address_file, listener, host, clock())
+    _announce(given, listener, "http" if tls is None else "https")
     await ended.wait()
     server.stop()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(_rest(portal), END_S)
     await server.close_all_connections()
+    await asyncio.to_thread(workshop.close)
     for pool in (portal.writer, portal.readers):
         await asyncio.to_thread(pool.shutdown)
     portal.store.close()
-    _withdraw(address_file)
+    _withdraw(given.address_file)
 
 
 async def _rest(portal: Portal) -> None:
@@ -202,7 +234,16 @@ class Door(tornado.web.RequestHandler):
         body = b"".join(self.chunks)
         self.chunks.clear()
         headers, path, method = self.request.headers, self.request.path, self.request.method or ""
-        return Call(method, path, tuple(query), headers, body, self.portal.clock(), self.origin())
+        return Call(
+            method,
+            path,
+            tuple(query),
+            headers,
+            body,
+            self.portal.clock(),
+            self.origin(),
+            workshop=self.portal.workshop,
+        )
 
     def origin(self) -> str:
         return f"{self.request.protocol}://{self.request.host}"
@@ -339,14 +380,15 @@ def _end_signals() -> asyncio.Event:
     return ended
 
 
-def _announce(address_file: Path | None, listener: socket.socket, host: str, started: float) -> None:
+def _announce(given: Options, listener: socket.socket, scheme: str) -> None:
     """Write the address in one step, so that whoever waits for the file reads it whole."""
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{listener.getsockname()[1]}"
+    address_file = given.address_file
+    shown = f"[{given.host}]" if ":" in given.host else given.host
+    url = f"{scheme}://{shown}:{listener.getsockname()[1]}"
     log.info("listening on %s", url)
     if address_file is None:
         return
-    body = {"url": url, "pid": os.getpid(), "boot_id": _boot_id(), "started": started}
+    body = {"url": url, "pid": os.getpid(), "boot_id": _boot_id(), "started": given.clock()}
     handle, name = tempfile.mkstemp(dir=address_file.parent, prefix=".address-")
     with os.fdopen(handle, "w", encoding="utf-8") as temporary:
         json.dump(body, temporary)

@@ -85,6 +85,11 @@ class Store:
                 raise
             self._writer.execute("COMMIT")
 
+    def settle(self) -> None:
+        """Wait until the transaction that is open now, if any, has ended."""
+        with self._write_lock:
+            pass
+
     def borrow(self) -> sqlite3.Connection:
         """A reader on a snapshot of now; hand it back with `give_back`."""
         try:

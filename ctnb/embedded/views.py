@@ -9,10 +9,11 @@ from typing import Any
 from .accounts import publisher
 from .answers import Answer, Call, Names, as_json, decode, legacy, route
 from .catalogue import (
-    WRITABLE,
     Column,
     View,
     add_column,
+    add_view,
+    checked_document,
     current_user,
     describe_column,
     describe_permissions,
@@ -21,7 +22,6 @@ from .catalogue import (
     readable,
     touch,
 )
-from .identifiers import new_view_id
 
 
 def show(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -41,16 +41,8 @@ def create(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     body = _object(call)
     if not str(body.get("name") or "").strip():
         raise legacy(400, "invalid_request", "A view needs a name")
-    uid = _free_uid(connection)
-    times = (call.now, None, call.now, call.now)
-    row = (uid, json.dumps(_document(body)), "private", "unpublished", account.uid, "[]", None, *times, 1, 1)
-    marks = ", ".join("?" * len(row))
-    view_id = connection.execute(f"INSERT INTO views VALUES (NULL, {marks})", row).lastrowid
-    connection.execute(
-        f"CREATE TABLE rows_{view_id} (sid INTEGER PRIMARY KEY, rid TEXT NOT NULL UNIQUE,"
-        " created_at TEXT NOT NULL, updated_at TEXT NOT NULL)"
-    )
-    view = _again(connection, uid)
+    view = add_view(connection, checked_document(body), account, call.now)
+    uid = view.uid
     for position, wanted in enumerate(_list(body.get("columns")), 1):
         add_column(connection, view, wanted, position)
     _identify(connection, _again(connection, uid), body)
@@ -68,7 +60,7 @@ def update(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     if call.option("method"):
         return _set_permission(call, connection, view)
     body = _object(call)
-    document = {**view.document, **_document(body)}
+    document = {**view.document, **checked_document(body)}
     statement = "UPDATE views SET document = ? WHERE id = ?"
     connection.execute(statement, (json.dumps(document), view.id))
     for wanted in _list(body.get("columns")):
@@ -219,27 +211,6 @@ def _again(connection: sqlite3.Connection, uid: str) -> View:
     if view is None:
         raise legacy(404, "not_found", "Not found", id=uid)
     return view
-
-
-def _free_uid(connection: sqlite3.Connection) -> str:
-    uid = new_view_id()
-    return _free_uid(connection) if find(connection, uid) else uid
-
-
-def _document(body: dict[str, Any]) -> dict[str, Any]:
-    document = {key: body[key] for key in WRITABLE if key in body}
-    kinds = {
-        "metadata": dict,
-        "privateMetadata": dict,
-        "clientContext": dict,
-        "displayFormat": dict,
-        "tags": list,
-    }
-    for key, value in document.items():
-        kind = kinds.get(key, bool if key.startswith("hide") else str)
-        if value is not None and not isinstance(value, kind):
-            raise legacy(400, "invalid_request", f"{key} has the wrong JSON type", parameter=key)
-    return document
 
 
 def _object(call: Call) -> dict[str, Any]:
