@@ -11,6 +11,8 @@ import csv
 import io
 import itertools
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 from .catalogue import field_name_of
 from .cells import TEXT, CellType, cell_type
 from .geometries import store_geometry
-from .workshop import quoted
+from .workshop import engine_error, quoted
 
 COLUMN_LIMIT = 2000
 LINE_LIMIT_BYTES = 16 * 2**20
@@ -95,6 +97,8 @@ def wrong_rows(into: Path) -> Path:
 def _parse_separated(engine: Any, content: Path, options: Options, into: Path) -> Parsed:
     content = _utf8(content, options.encoding)
     header, skip, width = _header(content, options)
+    if any("\n" in name or "\r" in name for name in header):
+        content, skip = _beheaded(content, skip), 0
     names = _named(header, width)
     if not names or len(names) > COLUMN_LIMIT:
         raise Unparsable(f"The file has no header, or more than {COLUMN_LIMIT} columns")
@@ -102,10 +106,14 @@ def _parse_separated(engine: Any, content: Path, options: Options, into: Path) -
     reader = (
         f"read_csv({quoted(content)}, auto_detect = false, header = false, skip = {skip},"
         f" columns = {{{columns}}}, delim = {quoted(options.column_separator)},"
-        f" quote = {quoted(options.quote_char)}, escape = {quoted(options.quote_char)},"
+        f" quote = {quoted(options.quote_char)}, escape = {quoted(options.quote_char)}, %s,"
         f" max_line_size = {LINE_LIMIT_BYTES}, ignore_errors = true, store_rejects = true, rejects_limit = 0)"
     )
-    _copy(engine, reader, len(names), options, into)
+    try:
+        _copy(engine, reader % f"new_line = '{_line_end(content)}'", len(names), options, into)
+    except engine_error():
+        # line ends that are not all the same, which only the lenient reader takes
+        _copy(engine, reader % "strict_mode = false", len(names), options, into)
     blank = "trim(csv_line, ' \t\r\n') = ''" if options.remove_empty_rows else "false"
     engine.execute(
         f"COPY (SELECT line, min(error_type::VARCHAR) AS kind, any_value(csv_line) AS text FROM reject_errors"
@@ -171,6 +179,24 @@ def _header(content: Path, options: Options) -> tuple[list[str], int, int]:
     except (csv.Error, TypeError):
         raise Unparsable("The header cannot be read") from None
     return header, skip, width
+
+
+def _line_end(content: Path) -> str:
+    """How the first line ends, as DuckDB spells it."""
+    with content.open("rb") as source:
+        start = source.read(HEADER_LIMIT_BYTES)
+    line = re.search(rb"\r\n|\n|\r", start)
+    return {b"\r\n": r"\r\n", b"\r": r"\r"}.get(line[0] if line else b"\n", r"\n")
+
+
+def _beheaded(content: Path, lines: int) -> Path:
+    """The file without its first lines: a header with a line end in it is not skipped as DuckDB counts."""
+    rest = content.with_suffix(".rest")
+    with content.open("rb") as source, rest.open("wb") as target:
+        for _ in range(lines):
+            source.readline()
+        shutil.copyfileobj(source, target, 2**20)
+    return rest
 
 
 def _named(header: list[str], width: int) -> tuple[Named, ...]:

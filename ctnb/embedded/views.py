@@ -22,6 +22,7 @@ from .catalogue import (
     readable,
     touch,
 )
+from .workshop import sweep_uploads
 
 
 def show(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -110,6 +111,8 @@ def delete(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     view = readable(call, connection, names["view"])
     connection.execute(f"DROP TABLE {view.table}")
     connection.execute("DELETE FROM views WHERE id = ?", (view.id,))
+    if call.workshop is not None:
+        call.workshop.later(sweep_uploads, view.id)
     return Answer(200)
 
 

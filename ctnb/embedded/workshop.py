@@ -115,6 +115,21 @@ def engine(folder: Path) -> Any:
     return duckdb.connect(config=config)
 
 
+def engine_error() -> type[Exception]:
+    """What DuckDB raises for a file that is not as it was said to be."""
+    import duckdb
+
+    kind: type[Exception] = duckdb.InvalidInputException
+    return kind
+
+
+def sweep_uploads(workshop: Workshop, number: int) -> None:
+    """A piece of work: delete the files of sources that are gone, as those of a deleted dataset are."""
+    with workshop.store.reading() as connection:
+        known = uploads_of(connection)
+    workshop.sweep(known)
+
+
 def uploads_of(connection: sqlite3.Connection) -> set[int]:
     """The numbers of every source in the store."""
     return {int(row[0]) for row in connection.execute("SELECT id FROM sources")}
