@@ -181,15 +181,18 @@ def _rows_sql(task: _Task, first_sid: int) -> str:
         f"SELECT *, CAST({first_sid - 1} + {order} AS BIGINT) AS sid"
         f" FROM read_parquet({table}, file_row_number = true) WHERE NOT bad"
     )
-    # as identifiers.new_row_id: the number and 20 random bits, five bits a letter
     drawn = f"SELECT *, (sid << 20) | CAST(floor(random() * 1048576) AS BIGINT) AS n FROM ({numbered})"
-    letters = [
-        f"substr('{ALPHABET}', CAST((n >> {shift}) & 31 AS INT) + 1, 1)" for shift in range(55, -1, -5)
-    ]
-    rid = " || '~' || ".join(" || ".join(letters[at : at + 4]) for at in (0, 4, 8))
     now = quoted(row_stamp(task.workshop.clock()))
     values = ", ".join(f"v{at}" for at in places.values())
-    return f"SELECT sid, 'row-' || {rid}, {now}, {now}, {values} FROM ({drawn}) ORDER BY sid"
+    return f"SELECT sid, {row_id_sql('n')}, {now}, {now}, {values} FROM ({drawn}) ORDER BY sid"
+
+
+def row_id_sql(name: str) -> str:
+    """As identifiers.new_row_id: the letters of a number that is the row's and 20 random bits."""
+    letters = [
+        f"substr('{ALPHABET}', CAST(({name} >> {shift}) & 31 AS INT) + 1, 1)" for shift in range(55, -1, -5)
+    ]
+    return "'row-' || " + " || '~' || ".join(" || ".join(letters[at : at + 4]) for at in (0, 4, 8))
 
 
 def _finish(task: _Task) -> None:

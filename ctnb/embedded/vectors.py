@@ -18,7 +18,7 @@ from .decimals import pack, unpack
 _EXACT = decimal.Context(prec=400, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 _DIVISION = decimal.Context(prec=30)
 _PLAIN_NUMBER = r"[+-]?[0-9]+(\.[0-9]*)?"
-_PLAIN_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?)?"
+_PLAIN_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?)?"
 _MILLISECONDS = "%Y-%m-%dT%H:%M:%S.%g"
 
 _MACROS = (
@@ -31,7 +31,7 @@ _MACROS = (
     f" WHEN length(x) > 90 OR NOT regexp_full_match(x, '{_PLAIN_NUMBER}') THEN store_number(x)"
     " WHEN length(b) = 3 THEN '1'"
     " WHEN x[1] = '-' THEN '0' || translate(b, '0123456789', '9876543210') || '~' ELSE '2' || b END",
-    f"calendar_date_of(x) AS CASE WHEN regexp_full_match(x, '{_PLAIN_DATE}')"
+    f"calendar_date_of(x) AS CASE WHEN x >= '0001' AND regexp_full_match(x, '{_PLAIN_DATE}')"
     f" THEN strftime(try_cast(x AS TIMESTAMP), '{_MILLISECONDS}') ELSE store_calendar_date(x) END",
     "checkbox_of(x) AS CASE WHEN x IN ('true', 'True', 'TRUE', '1') THEN '1'"
     " WHEN x IN ('false', 'False', 'FALSE', '0') THEN '0' ELSE store_checkbox(x) END",
