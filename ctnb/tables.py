@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+GROUP_ROWS = 61_440
+"""Rows of a Parquet file's row group: half of DuckDB's own choice is written faster by two threads."""
+
 BATCH_ROWS = 50_000
 SUPPRESSED = "_suppressed"
 """Ending of the boolean column that marks the suppressed cells of the column before it."""
@@ -171,7 +174,7 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, columns: Sequence[C
     temporary = path.with_name(f".{path.name}.part")
     connection.execute(
         f"COPY (SELECT {casts} FROM ({query})) TO {quote_text(str(temporary))} "
-        f"(FORMAT parquet, COMPRESSION zstd, KV_METADATA {{ctnb: {quote_text(described)}}})"
+        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {GROUP_ROWS}, KV_METADATA {{ctnb: {quote_text(described)}}})"
     )
     temporary.replace(path)
     return _measured(connection, path, tuple(columns))
