@@ -9,6 +9,10 @@ The embedded portal: an open data portal in one process and one SQLite file.
     cells, rows    one cell; the rows of one view
     soql, queries  the query language; a question compiled to SQL
     soda_read, soda_write, views, listings, pages    one module for each part of the protocol
+    revisions, uploads, outputs, configs    the routes of DSMAPI; drafts keeps what they make
+    workshop, preparing, applying, resuming    the worker: a file parsed, transformed, applied
+    parsing, guessing, expressions, transforms, vectors    a file to texts, texts to stored cells, in DuckDB
+    certificates   TLS on loopback
 
 A dialect is a module with a tuple of routes that `server` joins. Nothing here is known to ctnb alone.
 """

@@ -124,7 +124,10 @@ def _parse_separated(engine: Any, content: Path, options: Options, into: Path) -
 
 def _copy(engine: Any, relation: str, width: int, options: Options, into: Path) -> None:
     """Blank is null; rows of blanks are left out when the options say so."""
-    form = "nullif(trim({0}, ' \t\r\n'), '') AS {0}" if options.trim_whitespace else "nullif({0}, '') AS {0}"
+    # trimming one sign is four times as fast as trimming four, and few cells hold the other three
+    other = " OR ".join(f"contains({{0}}, '{sign}')" for sign in "\t\r\n")
+    trimmed = f"CASE WHEN {other} THEN trim({{0}}, ' \t\r\n') ELSE trim({{0}}) END"
+    form = f"nullif({trimmed if options.trim_whitespace else '{0}'}, '') AS {{0}}"
     names = [f"c{at}" for at in range(1, width + 1)]
     select = f"SELECT {', '.join(form.format(name) for name in names)} FROM {relation}"
     if options.remove_empty_rows:

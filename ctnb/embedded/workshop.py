@@ -16,7 +16,7 @@ from .store import Store
 log = logging.getLogger("ctnb.embedded")
 
 CHUNK_BYTES = 4 * 2**20
-MEMORY = "512MB"
+MEMORY = "256MB"
 """What DuckDB holds before it writes to disk."""
 THREADS = 2
 
