@@ -95,6 +95,14 @@ def test_rows_that_do_not_fit_are_set_aside(portal: Running) -> None:
     assert errors == [("too_short", 3, ["4", "5"]), ("too_long", 3, ["6", "7", "8", "9"])]
 
 
+def test_a_file_without_rows_or_with_mixed_line_ends_is_read(portal: Running) -> None:
+    """A header alone is columns of text; a record that ends otherwise than the first is not lost."""
+    source = upload(portal, open_revision(portal), "a,b\n")
+    assert (columns_of(source), rows_of(portal, source)) == ([("a", "text"), ("b", "text")], [])
+    source = upload(portal, open_revision(portal), 'a,b\r\n1,"x"\n2,"y\r\nz"\r\n3,w\n')
+    assert rows_of(portal, source) == [["1", "x"], ["2", "y\r\nz"], ["3", "w"]]
+
+
 def test_a_file_is_parsed_anew_with_other_options(portal: Running) -> None:
     """Two header rows, the second of which names the columns: a further input schema, the newest."""
     revision = open_revision(portal)
@@ -113,6 +121,8 @@ def test_a_file_is_parsed_anew_with_other_options(portal: Running) -> None:
     [
         ("a\tb\n1\tx\n", "text/tab-separated-values", {}),
         ("a;b\n1;x\n", "text/csv", {"column_separator": ";"}),
+        ("a%b\n1%x\n", "text/csv", {"column_separator": "%"}),
+        ("a,b\r\n1,'x'\n", "text/csv", {"quote_char": "'"}),
         ("a,b\n1,x\n".encode("utf-16"), "text/csv", {"encoding": "utf16"}),
         ("\ufeffa,b\n1,x\n".encode(), "text/csv", {}),
         ("1,x\n", "text/csv", {"header_count": 0, "column_header": 0}),

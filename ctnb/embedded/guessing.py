@@ -34,6 +34,9 @@ def guess_types(engine: Any, table: Path, width: int) -> list[str]:
     answers = iter(sample.fetchall()[0])
     likely = [[name for name in _FORMS if next(answers)] for _ in range(width)]
     names = [found[0] if found else "text" for found in likely]
-    checks = [_WHOLE[name].format(f"c{at}") if name in _WHOLE else "true" for at, name in enumerate(names, 1)]
+    checks = [
+        _WHOLE[name].format(f"c{at}") if name in _WHOLE else "count(*) >= 0"
+        for at, name in enumerate(names, 1)
+    ]
     holds = engine.execute(f"SELECT {', '.join(checks)} FROM {source}").fetchall()[0]
     return [name if held else "text" for name, held in zip(names, holds, strict=True)]

@@ -106,20 +106,29 @@ def _parse_separated(engine: Any, content: Path, options: Options, into: Path) -
     reader = (
         f"read_csv({quoted(content)}, auto_detect = false, header = false, skip = {skip},"
         f" columns = {{{columns}}}, delim = {quoted(options.column_separator)},"
-        f" quote = {quoted(options.quote_char)}, escape = {quoted(options.quote_char)}, %s,"
-        f" max_line_size = {LINE_LIMIT_BYTES}, ignore_errors = true, store_rejects = true, rejects_limit = 0)"
+        f" quote = {quoted(options.quote_char)}, escape = {quoted(options.quote_char)},"
+        f" max_line_size = {LINE_LIMIT_BYTES}, ignore_errors = true, store_rejects = true, rejects_limit = 0"
     )
-    try:
-        _copy(engine, reader % f"new_line = '{_line_end(content)}'", len(names), options, into)
-    except engine_error():
-        # line ends that are not all the same, which only the lenient reader takes
-        _copy(engine, reader % "strict_mode = false", len(names), options, into)
+    if not _read_alike(engine, f"{reader}, new_line = '{_line_end(content)}')", len(names), options, into):
+        for table in ("reject_errors", "reject_scans"):
+            engine.execute(f"DROP TABLE IF EXISTS {table}")
+        _copy(engine, f"{reader}, strict_mode = false)", len(names), options, into)
     blank = "trim(csv_line, ' \t\r\n') = ''" if options.remove_empty_rows else "false"
     engine.execute(
         f"COPY (SELECT line, min(error_type::VARCHAR) AS kind, any_value(csv_line) AS text FROM reject_errors"
         f" WHERE NOT ({blank}) GROUP BY line ORDER BY line) TO {quoted(wrong_rows(into))} (FORMAT parquet)"
     )
     return Parsed(names, _count(engine, into), _count(engine, wrong_rows(into)))
+
+
+def _read_alike(engine: Any, reader: str, width: int, options: Options, into: Path) -> bool:
+    """Whether the lines of a file all end as its first does; the lenient reader takes those that do not."""
+    try:
+        _copy(engine, reader, width, options, into)
+    except engine_error():
+        return False
+    mixed = r"SELECT count(*) FROM reject_errors WHERE regexp_matches(csv_line, '[^\r]\n')"
+    return "\\r\\n" not in reader or not engine.execute(mixed).fetchall()[0][0]
 
 
 def _copy(engine: Any, relation: str, width: int, options: Options, into: Path) -> None:
