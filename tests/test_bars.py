@@ -33,7 +33,12 @@ with Bar() as bar:
 def on_terminal(command: Sequence[str], cwd: Path) -> tuple[int, str, str]:
     """Run `command` with a terminal as its standard error; its exit code, what it printed and what it showed."""
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")  # Windows has neither
-    ours, its = pty.openpty()
+    try:
+        ours, its = pty.openpty()
+    except OSError:  # a container may have none; a build server must
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("this machine gives out no pseudo terminal")
     termios.tcsetwinsize(its, (24, 100))
     shown: list[bytes] = []
 
