@@ -23,7 +23,7 @@ def move(source: Path, target: Path) -> Path:
     kept = _reserve(target)
     try:
         _rename(source, kept)
-    except BaseException:
+    except BaseException:  # whatever ended it, the empty file that held the name goes
         kept.unlink(missing_ok=True)
         raise
     return kept

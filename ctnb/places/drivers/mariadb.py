@@ -112,7 +112,7 @@ def _cursor(connection: pymysql.Connection[Any]) -> Iterator[Any]:
     cursor = connection.cursor()
     try:
         yield cursor
-    except BaseException:
+    except BaseException:  # also Ctrl-C: closing would first wait for every row that is left
         result = getattr(connection, "_result", None)
         if result is not None:
             result.unbuffered_active = False

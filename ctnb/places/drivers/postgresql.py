@@ -120,7 +120,7 @@ def _cancelled_unless_done(connection: psycopg.Connection[Any]) -> Iterator[None
 
     try:
         yield
-    except BaseException:
+    except BaseException:  # also Ctrl-C: the server would go on with a query nobody waits for
         if connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
                 connection.cancel_safe(timeout=2)
