@@ -341,7 +341,7 @@ def test_a_file_that_changes_while_it_is_copied_can_be_tried_again(request_: Req
 def test_a_file_that_cannot_be_read_to_its_end_can_be_tried_again(request_: Request) -> None:
     """A disk or a share that fails in the middle; here a file of Linux's that nobody can read from its start."""
     if not Path("/proc/self/mem").exists():
-        pytest.skip("there is no such file")
+        pytest.skip("only Linux has /proc/self/mem, a file whose reading fails")
     clock.fix(None)
     place = Folder(path="/proc/self", pattern="mem", at_least_age_s=0, stable_s=0)
     with pytest.raises(SourceFailed, match="The source mem could not be read: Input/output error"):
@@ -454,7 +454,7 @@ def test_a_move_to_another_device_is_compared_before_the_file_goes(request_: Req
     """A rename cannot do it; the copy keeps the file's time, and nothing else is left."""
     shared = Path("/dev/shm")
     if not shared.is_dir() or shared.stat().st_dev == request_.folder.stat().st_dev:
-        pytest.skip("there is no second device")
+        pytest.skip("/dev/shm is no device of its own here, to which a rename would fail")
     away = shared / f"ctnb-archive-{os.getpid()}"
     try:
         path = put(request_, "1.csv")

@@ -18,6 +18,7 @@ import pytest
 import reading_files
 from error_texts import assert_text, whole_story
 from ftp_server import PASSWORD, USER, Behaviour
+from prerequisites import lacking
 
 from ctnb import secrets
 from ctnb.contracts.places import Ftp
@@ -373,8 +374,7 @@ def test_a_server_that_insists_on_one_tls_session_is_content(tmp_path: Path) -> 
 
     program = shutil.which("vsftpd", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing("vsftpd is not installed")
+        lacking("vsftpd is not installed: apt-get install vsftpd")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
