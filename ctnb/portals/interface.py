@@ -1,0 +1,171 @@
+"""
+What ctnb asks of a portal, whichever kind it is.
+
+A kind of portal is one class that does what `Portal` says; `tests/portal_conformance.py` holds each to it. Columns are
+always named as the portal's fields: names are mapped before anything here is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from ctnb.contracts.columns import Column
+from ctnb.contracts.publication import Metadata
+from ctnb.tables import Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from ctnb.portals.journal import Journal
+
+Kind = Literal["replace", "append", "upsert", "delete"]
+
+
+@dataclass(frozen=True)
+class PortalField:
+    """One column of a dataset on a portal."""
+
+    name: str
+    """Its name in the portal's interface."""
+    title: str
+    """What people read."""
+    type: str
+    """The portal's own word for its type."""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a portal is told of a dataset, rows aside."""
+
+    title: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    """The row identifier, or the unique-id fields; empty when rows have none."""
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class There:
+    """What a portal says of a dataset, rows aside."""
+
+    id: str
+    title: str
+    url: str
+    """Where people see it."""
+    fields: tuple[PortalField, ...]
+    key: tuple[str, ...]
+    public: bool
+    rows: int
+    version: str
+    """Moves whenever rows do; compared, never interpreted. Empty where a portal has no such thing."""
+    described: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Its metadata under the names of `Metadata`, with title and description."""
+    audience: tuple[str, ...] = ()
+    """Who else sees it, in words: federated domains, people it is shared with."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a dataset's rows, which a portal takes whole or not at all where it can."""
+
+    kind: Kind
+    table: Table
+    """The rows; to delete, the key's columns alone."""
+    columns: tuple[Column, ...]
+    """Those of the whole dataset."""
+    key: tuple[str, ...]
+    token: str
+    """The idempotency key: the same for this change of this release, however often it is tried."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of a change."""
+
+    rows: int
+    bytes: int
+    """What was sent, as it went over the wire."""
+    requests: int
+    already: bool = False
+    """The portal had it from an earlier attempt; nothing was sent again."""
+    reference: str = ""
+    """What the portal calls this change, e.g. a revision's number; empty where it has no word for it."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Rows told by counts and sums, which a portal computes without handing them out."""
+
+    rows: int
+    empty: Mapping[str, int]
+    """Empty cells, by column."""
+    totals: Mapping[str, Decimal]
+    """The sum of each integer, number, money and percent column, exact at its scale."""
+    extremes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """The first and last of each date and timestamp column, in canonical text. Private: cells."""
+
+
+class Portal(Protocol):
+    """One portal, as one account sees it. Everything that reaches it raises PortalFailed."""
+
+    name: str
+    """Its name in ctnb.yml."""
+    url: str
+    kind: str
+    """The dialect it speaks: socrata or opendatasoft."""
+
+    def type_of(self, column: Column) -> str:
+        """The portal's type for `column`, from the table of types."""
+        ...
+
+    def there(self, dataset_id: str) -> There | None:
+        """What the portal says of a dataset; None when it has no such dataset."""
+        ...
+
+    def load(
+        self, dataset_id: str, columns: Sequence[Column], connection: duckdb.DuckDBPyConnection, name: str
+    ) -> int:
+        """
+        Read all rows into `connection` as the table `name`, typed by `columns`; returns how many cells do not fit.
+
+        Every row once: in a total order, counted before and after.
+        """
+        ...
+
+    def summary(self, dataset_id: str, columns: Sequence[Column]) -> Summary:
+        """The rows told by counts and sums, computed by the portal."""
+        ...
+
+    def find(self, token: str) -> str | None:
+        """The id of the dataset that `create` made for `token`, also when its answer was lost."""
+        ...
+
+    def create(self, described: Described, token: str) -> str:
+        """Create a private dataset without rows and return its id; `token` finds it again."""
+        ...
+
+    def describe(self, dataset_id: str, described: Described) -> None:
+        """Bring title, description, metadata and columns' words up to date: read, changed, written."""
+        ...
+
+    def send(self, dataset_id: str, change: Change, journal: Journal) -> Sent:
+        """
+        Carry out `change`, exactly once for its token.
+
+        `journal` is written before each step that cannot be undone, and read to go on after a break. Raises
+        PublishRefused when the portal rejects rows, with counts and columns, never cells.
+        """
+        ...
+
+    def set_public(self, dataset_id: str, public: bool) -> None:
+        """Open the dataset to everybody, or close it."""
+        ...
+
+    def share(self, dataset_id: str, people: Sequence[str]) -> None:
+        """Let exactly these accounts (mail addresses) read the dataset while it is private; nobody when empty."""
+        ...
