@@ -23,14 +23,23 @@ Severity = Literal["block", "wait", "note"]
 class PortalSettings(documents.Form):
     """One portal that datasets can name."""
 
-    kind: Literal["embedded", "socrata"] = Field(
-        description="embedded comes with ctnb; socrata is data.ct.gov's kind."
+    kind: Literal["embedded", "socrata", "opendatasoft"] = Field(
+        description="embedded comes with ctnb; socrata is data.ct.gov's kind; opendatasoft is Huwise's."
     )
     url: str | None = Field(None, description="Its address; the embedded portal finds its own.")
     key_id: SecretReference | None = Field(None, description="The account's API key id, or user name.")
     key_secret: SecretReference | None = Field(None, description="The API key's secret, or password.")
     app_token: SecretReference | None = Field(
         None, description="A token that names the program to the portal."
+    )
+    api_key: SecretReference | None = Field(
+        None, description="An Opendatasoft portal's API key, which may edit and publish datasets."
+    )
+    hourly: bool = Field(
+        False, description="Whether an Opendatasoft portal's plan allows schedules of less than a day."
+    )
+    process_s: float = Field(
+        3600.0, description="Seconds in which an Opendatasoft portal must process a dataset.", gt=0
     )
     one_request_mb: int = Field(
         50, description="The largest body, in MB, that the portal takes in one request.", ge=1
