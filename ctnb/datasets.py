@@ -18,7 +18,7 @@ from ctnb import documents
 from ctnb.contracts.columns import Column
 from ctnb.contracts.drift import Drift
 from ctnb.contracts.guards import Guards
-from ctnb.contracts.publication import Metadata, Portal
+from ctnb.contracts.publication import KEYED, FilteredView, Metadata, Period, Portal
 from ctnb.contracts.references import Reference
 from ctnb.contracts.rejects import Rejects
 from ctnb.contracts.row_rules import RowRule, check_rules
@@ -66,6 +66,9 @@ class Contract(documents.Form):
     deterministic: bool = Field(True, description="false lets SQL run on many threads; the record says so.")
     metadata: Metadata = Metadata()
     portal: Portal = Portal()
+    views: tuple[FilteredView, ...] = Field(
+        (), description="Parts of the dataset that the portal shows as pages of their own."
+    )
     owners: tuple[str, ...] = Field((), description="Who answers for the dataset in the agency.")
 
     @model_validator(mode="after")
@@ -81,13 +84,29 @@ class Contract(documents.Form):
         for name in (*self.key, *filter(None, [self.transform.count])):
             if name not in out:
                 raise ValueError(f"'{name}' is not one of the columns that come out")
-        if self.portal.mode in ("upsert", "delete") and not self.key:
+        if self.portal.mode in KEYED and not self.key:
             raise ValueError(f"portal mode {self.portal.mode} needs a key: the column that identifies a row")
         again = any(part.folder and part.folder.take == "all" for part in self.source.parts)
         if again and self.portal.mode == "append":
             raise ValueError(
                 "folder take: all reads released files again; to append the new ones, say take: new"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _publication_agrees(self) -> Self:
+        out = {column.name: column for column in self.published_columns}
+        portal = self.portal
+        for name in (*portal.mapping, *portal.leave_out, *(name for one in self.views for name in one.where)):
+            if name not in out and not name.endswith("_suppressed"):
+                raise ValueError(f"portal or views: '{name}' is not one of the columns that come out")
+        for name in (*self.key, *([portal.period.column] if portal.period else ())):
+            if name in portal.leave_out:
+                raise ValueError(f"portal: leave_out: '{name}' is needed to publish")
+        for period in filter(None, (portal.period, *(one.newest for one in self.views))):
+            _check_period(period, out)
+        if len({one.name for one in self.views}) < len(self.views):
+            raise ValueError("views: two have the same name")
         return self
 
     @model_validator(mode="after")
@@ -225,6 +244,14 @@ def schema() -> dict[str, Any]:
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "dataset.yml"
     return made
+
+
+def _check_period(period: Period, columns: dict[str, Column]) -> None:
+    column = columns.get(period.column)
+    if column is None:
+        raise ValueError(f"period: '{period.column}' is not one of the columns that come out")
+    if period.by not in ("value", "range") and column.type not in ("date", "timestamp"):
+        raise ValueError(f"period: by {period.by} is for dates; '{period.column}' is {column.type}")
 
 
 def _first_double(names: list[str]) -> str | None:

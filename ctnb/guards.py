@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ctnb import __version__, clock, digests, records, releases, tables, templates
 from ctnb.contracts.guards import Guards
+from ctnb.contracts.publication import WHOLE
 from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError, GuardTripped, NameUnknown, NothingNew
 from ctnb.privacy import decisions
@@ -181,10 +182,8 @@ def _after_transform(at: Supervisor) -> list[Answer]:
 
 def _drop(at: Supervisor, read: ReadFacts, released: RunRecord | None) -> Answer:
     mode = at.dataset.contract.portal.mode
-    if mode != "replace":
-        return Answer(
-            DROP, "not applicable", f"Mode {mode} publishes a batch; only mode replace is compared."
-        )
+    if mode not in WHOLE:
+        return Answer(DROP, "not applicable", f"Mode {mode} publishes a batch, which is not compared.")
     if released is None or released.read is None:
         return Answer(DROP, "not applicable", "There is no release on this portal to compare with.")
     return row_drop(read.rows_kept, released.read.rows_kept, at.dataset.contract.guards)
