@@ -16,8 +16,11 @@ from ctnb.clients.socrata import Credentials, Socrata
 from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError, PublishRefused, ReviewNotCleared, SettingsInvalid
 from ctnb.portals import local, planning, sending
+from ctnb.portals.interface import Portal
+from ctnb.portals.journal import Journal
 from ctnb.portals.planning import Target, Wanted
 from ctnb.portals.plans import Plan, Receipt
+from ctnb.portals.socrata import SocrataPortal
 from ctnb.privacy import decisions, reviews
 from ctnb.privacy.decisions import Clearance
 from ctnb.privacy.reviews import Review
@@ -42,20 +45,33 @@ def target(project: Project, dataset: Dataset, portal: str) -> Iterator[Target]:
 
     Raises NameUnknown, SettingsInvalid, UsageError (a secret that is not set), PortalFailed.
     """
-    settings = project.portal(portal)
     known = releases.dataset_id(project, dataset, portal)
+    with opened(project, portal) as there:
+        yield Target(there, known)
+
+
+@contextmanager
+def opened(project: Project, name: str) -> Iterator[Portal]:
+    """
+    The portal `name` as the account of ctnb.yml; the embedded portal is started when nothing answers.
+
+    Raises NameUnknown, SettingsInvalid, UsageError (a secret that is not set), PortalFailed.
+    """
+    settings = project.portal(name)
+    limit, timeout_s = settings.one_request_mb << 20, settings.timeout_s
     if settings.kind == "embedded":
         with local.running(project) as url:
-            account = local.credentials(project)
-            yield Target(portal, Socrata(url, account, timeout_s=settings.timeout_s), known)
+            client = Socrata(url, local.credentials(project), timeout_s=timeout_s)
+            yield SocrataPortal(name, client, one_request_bytes=limit)
         return
     if not settings.url or not settings.key_id or not settings.key_secret:
         raise SettingsInvalid(
-            f"Portal {portal} of ctnb.yml needs url:, key_id: and key_secret:.",
+            f"Portal {name} of ctnb.yml needs url:, key_id: and key_secret:.",
             hint="The last two name secrets: key_id: {secret: NAME}.",
         )
     account = Credentials(secrets.value(settings.key_id), secrets.value(settings.key_secret))
-    yield Target(portal, Socrata(settings.url, account, timeout_s=settings.timeout_s), known)
+    client = Socrata(settings.url, account, timeout_s=timeout_s)
+    yield SocrataPortal(name, client, one_request_bytes=limit)
 
 
 def clearance(project: Project, dataset: Dataset, review: Review, portal: str) -> Clearance:
@@ -88,20 +104,45 @@ def publish(
     Raises ReviewNotCleared, PublishRefused, PortalFailed; the published rows then stay as they were.
     """
     cleared = gate(project, dataset, table, review, portal)
-    want = wanted(dataset, table)
+    want, journal = wanted(dataset, table), sending_journal(project, dataset, portal)
     with target(project, dataset, portal) as there:
+        if there.dataset_id:
+            there.portal.settle(there.dataset_id, journal)
         made = _settled(planning.make(there, want, work), project, dataset, sent)
         sending.check(made)
         there = sending.prepare(
-            there, want, lambda found: releases.note_dataset_id(project, dataset, portal, found)
-        )
+            there, want, _creation_token(project, dataset, portal),
+            lambda found: releases.note_dataset_id(project, dataset, portal, found),
+        )  # fmt: skip
         if before_send:
             before_send(made, there.dataset_id or "")
-        limit = project.portal(portal).one_request_mb << 20
-        rows = sending.send(there, want, made, limit_bytes=limit, work=work)
-        _describe(dataset, there)
+        token = _token(project, dataset, made, table)
+        rows = sending.send(there, want, made, token, journal, work=work)
+        there.portal.describe(there.dataset_id or "", want.described)
     releases.keep(project, dataset.slug, release, table)
     return Published(_receipt(made, there, rows, release), made, cleared)
+
+
+def sending_journal(project: Project, dataset: Dataset, portal: str) -> Journal:
+    """The journal of what is sent of a dataset to one portal."""
+    return Journal(project.private_folder("sending", dataset.slug) / f"{portal}.jsonl")
+
+
+def _token(project: Project, dataset: Dataset, made: Plan, table: Table) -> str:
+    """
+    The idempotency key: the same for one table on one state of the portal, on top of one release.
+
+    The base keeps a change apart from an equal one of an earlier time, after which others were published.
+    """
+    base = releases.newest(project, dataset.slug, made.portal)
+    said = [made.mode, table.digest, made.before, made.expected, base.facts.release if base else ""]
+    return digests.keyed(digests.of_bytes(digests.canonical_json(said)), project.key)
+
+
+def _creation_token(project: Project, dataset: Dataset, portal: str) -> str:
+    """The idempotency key of the dataset itself: one for each dataset of this project on each portal."""
+    said = ["dataset", dataset.slug, portal]
+    return digests.keyed(digests.of_bytes(digests.canonical_json(said)), project.key)
 
 
 def _settled(plan: Plan, project: Project, dataset: Dataset, sent: SendFacts | None) -> Plan:
@@ -184,6 +225,7 @@ def wanted(dataset: Dataset, table: Table) -> Wanted:
         key,
         contract.portal.mode,
         contract.portal.public,
+        contract.metadata,
     )
 
 
@@ -216,16 +258,7 @@ def _receipt(made: Plan, there: Target, rows: int, release: str) -> Receipt:
     )
     dataset_id = there.dataset_id or ""
     return Receipt(
-        sent=True, why=why, portal=made.portal, url=f"{there.client.url}/d/{dataset_id}", dataset_id=dataset_id,
+        sent=True, why=why, portal=made.portal, url=there.portal.address(dataset_id), dataset_id=dataset_id,
         mode=made.mode, public=made.public, rows_before=made.rows_before, rows_sent=made.rows_sent,
         rows_after=rows, equal=True, release=release,
     )  # fmt: skip
-
-
-def _describe(dataset: Dataset, there: Target) -> None:
-    contract, metadata = dataset.contract, dataset.contract.metadata
-    changes = {
-        "name": contract.title, "description": contract.description, "category": metadata.category,
-        "tags": list(metadata.tags), "attribution": metadata.attribution,
-    }  # fmt: skip
-    there.client.describe(there.dataset_id or "", {key: value for key, value in changes.items() if value})

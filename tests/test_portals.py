@@ -17,12 +17,14 @@ from ctnb.contracts.columns import Column
 from ctnb.contracts.publication import Mode
 from ctnb.errors import PublishRefused
 from ctnb.portals import planning, plans, sending
+from ctnb.portals.journal import Journal
 from ctnb.portals.planning import Target, Wanted
 from ctnb.portals.plans import Plan
+from ctnb.portals.socrata import SocrataPortal
 from ctnb.tables import Table
 from ctnb.values import TYPES
 
-MB = 1 << 20
+TOKEN = "hmac-sha256:of-a-test"
 COLUMNS = (
     Column(name="town", label="Town", type="text", role="plain", description="A town."),
     Column(name="id", label="Id", type="code", role="plain"),
@@ -58,19 +60,32 @@ def wanted(of: Table, mode: Mode = "replace", key: str | None = "id", *, public:
     return Wanted("Sample", "Invented", of, COLUMNS, key, mode, public)
 
 
+def portal_of(client: Socrata) -> SocrataPortal:
+    """The portal as publishing knows it."""
+    return SocrataPortal("local", client)
+
+
 def published(target: Target, ask: Wanted) -> tuple[Target, Plan]:
-    """Plan, prepare and send, as publishing does."""
+    """Plan, prepare and send, as publishing does; each with a token of its own."""
     plan = planning.make(target, ask)
     sending.check(plan)
-    there = sending.prepare(target, ask, lambda _: None)
-    sending.send(there, ask, planning.make(there, ask), limit_bytes=MB, work=None)
+    token = f"token-{next(NUMBERS)}"
+    there = sending.prepare(target, ask, token, lambda _: None)
+    journal = Journal(ask.table.path.with_suffix(".jsonl"))
+    sending.send(there, ask, planning.make(there, ask), token, journal, work=None)
     return there, plan
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """An empty journal."""
+    return Journal(tmp_path / "sending.jsonl")
 
 
 @pytest.fixture
 def there(client: Socrata, tmp_path: Path) -> Target:
     """A dataset of two rows on the portal."""
-    return published(Target("local", client, None), wanted(table(tmp_path, START)))[0]
+    return published(Target(portal_of(client), None), wanted(table(tmp_path, START)))[0]
 
 
 def rows(portal: Running, target: Target) -> list[tuple[object, ...]]:
@@ -84,16 +99,18 @@ def counts(plan: Plan) -> tuple[int, int, int, int, int]:
     return plan.rows_before, plan.rows_added, plan.rows_changed, plan.rows_removed, plan.rows_after
 
 
-def test_a_first_publish_creates_the_dataset(portal: Running, client: Socrata, tmp_path: Path) -> None:
+def test_a_first_publish_creates_the_dataset(
+    portal: Running, client: Socrata, tmp_path: Path, journal: Journal
+) -> None:
     """Columns, types, titles and the row identifier are the contract's; the rows are read back."""
     noted: list[str] = []
-    ask, target = wanted(table(tmp_path, START)), Target("local", client, None)
+    ask, target = wanted(table(tmp_path, START)), Target(portal_of(client), None)
     plan = planning.make(target, ask)
     assert counts(plan) == (0, 2, 0, 0, 2)
     assert plan.problems == ()
-    there = sending.prepare(target, ask, noted.append)
+    there = sending.prepare(target, ask, TOKEN, noted.append)
     assert noted == [there.dataset_id]
-    assert sending.send(there, ask, planning.make(there, ask), limit_bytes=MB, work=None) == 2
+    assert sending.send(there, ask, planning.make(there, ask), TOKEN, journal, work=None) == 2
     assert rows(portal, there) == [("Hartford", "01", "12"), ("New Haven", "02", None)]
     view = client.view(noted[0])
     assert view is not None
@@ -107,7 +124,9 @@ def test_a_first_publish_creates_the_dataset(portal: Running, client: Socrata, t
 
 def test_a_dataset_is_private_until_its_rows_are_compared(client: Socrata, tmp_path: Path) -> None:
     """Nobody sees a dataset between its making and its reading back."""
-    there = sending.prepare(Target("local", client, None), wanted(table(tmp_path, START)), lambda _: None)
+    there = sending.prepare(
+        Target(portal_of(client), None), wanted(table(tmp_path, START)), TOKEN, lambda _: None
+    )
     view = client.view(str(there.dataset_id))
     assert view is not None
     assert not view.public
@@ -149,7 +168,7 @@ def test_append_never_changes_a_published_row(portal: Running, there: Target, tm
 def test_append_without_a_key_adds_equal_rows(client: Socrata, portal: Running, tmp_path: Path) -> None:
     """Without a row identifier a row that is there already is one more."""
     start = wanted(table(tmp_path, START), key=None)
-    there, _ = published(Target("local", client, None), start)
+    there, _ = published(Target(portal_of(client), None), start)
     published(there, wanted(table(tmp_path, "('Hartford', '01', 12)"), "append", None))
     assert [row[1] for row in rows(portal, there)] == ["01", "01", "02"]
 
@@ -192,53 +211,60 @@ def test_a_plan_that_cannot_be_applied_says_why(
 def test_columns_that_differ_are_named(portal: Running, client: Socrata, tmp_path: Path) -> None:
     """A column of another type, one only here and one only there stop the plan."""
     uid = portal.create(("town", "number"), ("id", "text"), ("extra", "text"), key="id")
-    plan = planning.make(Target("local", client, uid), wanted(table(tmp_path, START)))
+    plan = planning.make(Target(portal_of(client), uid), wanted(table(tmp_path, START)))
     assert plan.problems == ("town: type differs", "deaths: only here", "extra: only there")
     assert [one.verdict for one in plan.mapping] == ["type differs", "fits", "only here", "only there"]
 
 
 def test_a_dataset_that_the_portal_lost_is_a_problem(client: Socrata, tmp_path: Path) -> None:
     """An id in portal.yml that leads nowhere is not taken for a first publish."""
-    plan = planning.make(Target("local", client, "zzzz-zzzz"), wanted(table(tmp_path, START)))
+    plan = planning.make(Target(portal_of(client), "zzzz-zzzz"), wanted(table(tmp_path, START)))
     assert "the portal has no dataset zzzz-zzzz, which portal.yml names" in plan.problems
 
 
-def test_what_is_read_back_must_be_what_was_planned(portal: Running, there: Target, tmp_path: Path) -> None:
+def test_what_is_read_back_must_be_what_was_planned(
+    portal: Running, there: Target, tmp_path: Path, journal: Journal
+) -> None:
     """Somebody else's write between plan and comparison is found, and nothing is called released."""
     ask = wanted(table(tmp_path, "('Norwalk', '03', 1)"), "append", public=False)
     plan = planning.make(there, ask)
     other = [{"town": "Elsewhere", "id": "99", "deaths": "5"}]
     assert portal.ask("POST", f"/resource/{there.dataset_id}.json", json=other).status_code == 200
     with pytest.raises(PublishRefused) as caught:
-        sending.send(there, ask, plan, limit_bytes=MB, work=None)
+        sending.send(there, ask, plan, TOKEN, journal, work=None)
     assert_text("read-back-differs", caught.value)
 
 
-def test_other_values_in_as_many_rows_are_found(portal: Running, there: Target, tmp_path: Path) -> None:
+def test_other_values_in_as_many_rows_are_found(
+    portal: Running, there: Target, tmp_path: Path, journal: Journal
+) -> None:
     """Counting rows is not comparing them."""
     ask = wanted(table(tmp_path, "('Hartford', '01', 14)"), "upsert")
     plan = planning.make(there, ask)
     other = [{"id": "02", "town": "Elsewhere"}]
     assert portal.ask("POST", f"/resource/{there.dataset_id}.json", json=other).status_code == 200
     with pytest.raises(PublishRefused, match="2 rows expected, 2 read, with other values"):
-        sending.send(there, ask, plan, limit_bytes=MB, work=None)
+        sending.send(there, ask, plan, TOKEN, journal, work=None)
 
 
-def test_nothing_is_sent_when_the_portal_has_it_already(there: Target, tmp_path: Path) -> None:
+def test_nothing_is_sent_when_the_portal_has_it_already(
+    there: Target, tmp_path: Path, journal: Journal
+) -> None:
     """A run that was killed after sending finds its rows there and goes on."""
     ask = wanted(table(tmp_path, START))
     plan = planning.make(there, ask)
     assert plan.before == plan.expected
-    assert sending.send(there, ask, plan, limit_bytes=1, work=None) == 2
+    assert sending.send(there, ask, plan, TOKEN, journal, work=None) == 2
 
 
 def test_a_table_that_does_not_fit_one_request_is_not_sent(
-    portal: Running, there: Target, tmp_path: Path
+    portal: Running, there: Target, tmp_path: Path, journal: Journal, client: Socrata
 ) -> None:
     """Several requests would not be all or nothing."""
     ask, before = wanted(table(tmp_path, "('Norwalk', '03', 1)")), rows(portal, there)
+    small = Target(SocrataPortal("local", client, one_request_bytes=10), there.dataset_id)
     with pytest.raises(PublishRefused, match="this portal takes 0 MB at once"):
-        sending.send(there, ask, planning.make(there, ask), limit_bytes=10, work=None)
+        sending.send(small, ask, planning.make(small, ask), TOKEN, journal, work=None)
     assert rows(portal, there) == before
 
 
@@ -262,8 +288,8 @@ FULL = (
 def test_every_type_comes_back_as_it_was_sent(client: Socrata, tmp_path: Path) -> None:
     """The table of types holds in both directions, digit for digit."""
     ask = Wanted("Typed", "", table(tmp_path, FULL, TYPED), TYPED, None, "replace", False)
-    there, _ = published(Target("local", client, None), ask)
-    found = planning.digest_there(client, str(there.dataset_id), TYPED, None)
+    there, _ = published(Target(portal_of(client), None), ask)
+    found = planning.digest_there(portal_of(client), str(there.dataset_id), TYPED, None)
     assert found == (3, ask.table.digest)
 
 
@@ -271,8 +297,11 @@ def test_a_small_number_is_written_without_an_exponent(client: Socrata, tmp_path
     """0.000000000001 is not 1E-12 on the way."""
     fine = (Column(name="n", type="number", scale=12, role="plain"),)
     ask = Wanted("Fine", "", table(tmp_path, "(0.000000000001), (0)", fine), fine, None, "replace", False)
-    there, _ = published(Target("local", client, None), ask)
-    assert planning.digest_there(client, str(there.dataset_id), fine, None) == (2, ask.table.digest)
+    there, _ = published(Target(portal_of(client), None), ask)
+    assert planning.digest_there(portal_of(client), str(there.dataset_id), fine, None) == (
+        2,
+        ask.table.digest,
+    )
 
 
 def test_a_timestamp_finer_than_the_portals_is_refused(client: Socrata, tmp_path: Path) -> None:
@@ -280,7 +309,7 @@ def test_a_timestamp_finer_than_the_portals_is_refused(client: Socrata, tmp_path
     at = (Column(name="moment", type="timestamp", role="plain"),)
     given = table(tmp_path, "(TIMESTAMP '2020-01-01 00:00:00.000001')", at)
     with pytest.raises(PublishRefused, match="finer than the portal's milliseconds"):
-        published(Target("local", client, None), Wanted("At", "", given, at, None, "replace", False))
+        published(Target(portal_of(client), None), Wanted("At", "", given, at, None, "replace", False))
 
 
 def test_a_kernel_gets_a_plan_without_its_digests(there: Target, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class View:
     row_identifier: str | None
     """Field name of the row identifier, if one is set."""
     public: bool
+    version: str = ""
+    """When its rows last changed, as the portal says it."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,12 @@ class Socrata:
         answer = self._get(f"/resource/{dataset_id}.json", {"$select": "count(*) as n"})
         rows = _said(answer) if answer is not None else []
         return int(rows[0]["n"]) if rows else 0
+
+    def question(self, dataset_id: str, select: str) -> dict[str, Any]:
+        """The one row that answers the aggregates of `select`, a SoQL list of columns. Raises PortalFailed."""
+        answer = self._get(f"/resource/{dataset_id}.json", {"$select": select})
+        rows = _said(answer) if answer is not None else []
+        return dict(rows[0]) if rows else {}
 
     def rows(self, dataset_id: str, fields: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
         """
@@ -284,4 +292,5 @@ def _view(said: Mapping[str, Any]) -> View:
     wanted = said.get("rowIdentifierColumnId")
     row_identifier = next((c["fieldName"] for c in columns if wanted is not None and c["id"] == wanted), None)
     public = any("public" in grant.get("flags", []) for grant in said.get("grants", []))
-    return View(str(said["id"]), str(said.get("name", "")), fields, row_identifier, public)
+    version = str(said.get("rowsUpdatedAt", ""))
+    return View(str(said["id"]), str(said.get("name", "")), fields, row_identifier, public, version)

@@ -119,6 +119,10 @@ class Portal(Protocol):
     kind: str
     """The dialect it speaks: socrata or opendatasoft."""
 
+    def address(self, dataset_id: str) -> str:
+        """Where people see the dataset."""
+        ...
+
     def type_of(self, column: Column) -> str:
         """The portal's type for `column`, from the table of types."""
         ...
@@ -139,6 +143,10 @@ class Portal(Protocol):
 
     def summary(self, dataset_id: str, columns: Sequence[Column]) -> Summary:
         """The rows told by counts and sums, computed by the portal."""
+        ...
+
+    def settle(self, dataset_id: str, journal: Journal) -> None:
+        """Wait for what an earlier sending left under way on the portal, so that the rows stand still."""
         ...
 
     def find(self, token: str) -> str | None:

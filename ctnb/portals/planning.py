@@ -8,18 +8,17 @@ The rows that must be there afterwards are worked out in full and hashed, so tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctnb import digests, tables
-from ctnb.clients.socrata import Socrata, View
 from ctnb.contracts.columns import Column
-from ctnb.contracts.publication import Mode
-from ctnb.portals import soda
+from ctnb.contracts.publication import Metadata, Mode
+from ctnb.portals.interface import Described, Portal, There
 from ctnb.portals.plans import Mapped, Plan
 from ctnb.tables import Table
-from ctnb.values import TYPES, Kind, quote_name
+from ctnb.values import Kind, parquet_type, quote_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,44 +37,55 @@ class Wanted:
     """The row identifier, if the contract has one."""
     mode: Mode
     public: bool
+    metadata: Metadata = field(default_factory=Metadata)
+
+    @property
+    def described(self) -> Described:
+        """What the portal is told of it, rows aside."""
+        key = (self.key,) if self.key else ()
+        return Described(self.title, self.description, self.columns, key, self.metadata)
 
 
 @dataclass(frozen=True)
 class Target:
     """Where it goes."""
 
-    portal: str
-    """Its name in ctnb.yml."""
-    client: Socrata
+    portal: Portal
     dataset_id: str | None
     """None: not there yet."""
 
 
 def make(target: Target, wanted: Wanted, work: Path | None = None) -> Plan:
     """The plan for publishing `wanted` to `target`. Reads the portal, writes nothing. Raises PortalFailed."""
-    view = target.client.view(target.dataset_id) if target.dataset_id else None
-    mapping = _mapping(wanted.columns, view)
-    problems = [*_mode_problems(wanted, view), *_mapping_problems(mapping)]
-    if target.dataset_id and view is None:
+    there = target.portal.there(target.dataset_id) if target.dataset_id else None
+    mapping = _mapping(wanted.columns, target.portal, there)
+    problems = [*_mode_problems(wanted, there), *_mapping_problems(mapping)]
+    if target.dataset_id and there is None:
         problems.append(f"the portal has no dataset {target.dataset_id}, which portal.yml names")
     with tables.connect(work, threads=2) as connection:
         tables.load(connection, wanted.table, "data")
-        fits = view is not None and not _mapping_problems(mapping)
-        pages = target.client.rows(view.id, [c.name for c in wanted.columns]) if view and fits else []
-        lost = soda.load(connection, "there", wanted.columns, pages)
-        if lost:
-            problems.append(f"{lost} cells of the portal do not fit the contract's types")
+        if there is not None and not _mapping_problems(mapping):
+            lost = target.portal.load(there.id, wanted.columns, connection, "there")
+            if lost:
+                problems.append(f"{lost} cells of the portal do not fit the contract's types")
+        else:
+            _make_empty(connection, wanted.columns, "there")
         problems += _expect(connection, wanted)
         return _plan(connection, target, wanted, mapping, problems)
 
 
 def digest_there(
-    client: Socrata, dataset_id: str, columns: Sequence[Column], work: Path | None
+    portal: Portal, dataset_id: str, columns: Sequence[Column], work: Path | None
 ) -> tuple[int, str]:
     """Row count and content digest of what the portal has, typed by the contract. Raises PortalFailed."""
     with tables.connect(work, threads=2) as connection:
-        soda.load(connection, "there", columns, client.rows(dataset_id, [c.name for c in columns]))
+        portal.load(dataset_id, columns, connection, "there")
         return _count(connection, "there"), digests.of_table(connection, "there", _kinds(columns))
+
+
+def _make_empty(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], name: str) -> None:
+    typed = ", ".join(f"{quote_name(column.name)} {parquet_type(column.kind)}" for column in columns)
+    connection.execute(f"CREATE TABLE {quote_name(name)} ({typed})")
 
 
 def _plan(
@@ -84,7 +94,7 @@ def _plan(
 ) -> Plan:  # fmt: skip
     added, removed, changed = _differences(connection, wanted)
     return Plan(
-        portal=target.portal, url=target.client.url, dataset_id=target.dataset_id, mode=wanted.mode,
+        portal=target.portal.name, url=target.portal.url, dataset_id=target.dataset_id, mode=wanted.mode,
         public=wanted.public, mapping=tuple(mapping), rows_before=_count(connection, "there"),
         rows_sent=wanted.table.rows, rows_added=added, rows_changed=changed, rows_removed=removed,
         rows_after=_count(connection, "expected"), problems=tuple(problems),
@@ -93,13 +103,13 @@ def _plan(
     )  # fmt: skip
 
 
-def _mapping(columns: Sequence[Column], view: View | None) -> list[Mapped]:
-    theirs = {field.field_name: field.data_type for field in view.fields} if view else {}
+def _mapping(columns: Sequence[Column], portal: Portal, there: There | None) -> list[Mapped]:
+    theirs = {field.name: field.type for field in there.fields} if there else {}
     found = []
     for column in columns:
-        ours, there = TYPES[column.type].soda, theirs.pop(column.name, "")
-        verdict = "fits" if view is None or ours == there else "type differs" if there else "only here"
-        found.append(Mapped(column.name, column.name, ours, there, verdict))
+        ours, known = portal.type_of(column), theirs.pop(column.name, "")
+        verdict = "fits" if there is None or ours == known else "type differs" if known else "only here"
+        found.append(Mapped(column.name, column.name, ours, known, verdict))
     return found + [Mapped("", name, "", kind, "only there") for name, kind in theirs.items()]
 
 
@@ -107,16 +117,16 @@ def _mapping_problems(mapping: Sequence[Mapped]) -> list[str]:
     return [f"{one.column or one.field}: {one.verdict}" for one in mapping if one.verdict != "fits"]
 
 
-def _mode_problems(wanted: Wanted, view: View | None) -> list[str]:
+def _mode_problems(wanted: Wanted, there: There | None) -> list[str]:
     problems = []
     if wanted.mode in ("upsert", "delete") and not wanted.key:
         problems.append(f"{wanted.mode} needs a row identifier: name the contract's key:")
-    if wanted.mode == "delete" and view is None:
+    if wanted.mode == "delete" and there is None:
         problems.append("there is nothing to delete from: the dataset is not on the portal")
-    if view is not None and wanted.key != view.row_identifier:
+    if there is not None and wanted.described.key != there.key:
         problems.append(
             f"the contract's key is {wanted.key or 'none'}, "
-            f"the portal's row identifier is {view.row_identifier or 'none'}"
+            f"the portal's row identifier is {', '.join(there.key) or 'none'}"
         )
     return problems
 

@@ -1,0 +1,172 @@
+"""A Socrata portal as `ctnb.portals.interface.Portal`: rows by SODA 2, all or nothing, or by a revision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ctnb.clients.socrata import Socrata, View
+from ctnb.contracts.columns import NUMERIC, Column
+from ctnb.errors import PortalFailed, PublishRefused
+from ctnb.portals import soda
+from ctnb.portals.interface import Change, Described, PortalField, Sent, Summary, There
+from ctnb.values import TYPES
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from ctnb.portals.journal import Journal
+
+ONE_REQUEST_BYTES = 50 << 20
+SUMMED_COLUMNS = 20
+"""How many columns one question for counts and sums names; addresses have a length."""
+
+
+class SocrataPortal:
+    """One Socrata portal, as one account sees it."""
+
+    kind = "socrata"
+
+    def __init__(self, name: str, client: Socrata, *, one_request_bytes: int = ONE_REQUEST_BYTES) -> None:
+        """`one_request_bytes` is the largest body that goes in one request."""
+        self.name = name
+        self.url = client.url
+        self.client = client
+        self._one_request_bytes = one_request_bytes
+
+    def address(self, dataset_id: str) -> str:
+        """Where people see the dataset."""
+        return f"{self.url}/d/{dataset_id}"
+
+    def type_of(self, column: Column) -> str:
+        """Socrata's dataTypeName for `column`."""
+        return TYPES[column.type].soda
+
+    def there(self, dataset_id: str) -> There | None:
+        """What the portal says of a dataset; None when it has no such dataset. Raises PortalFailed."""
+        view = self.client.view(dataset_id)
+        return None if view is None else self._there(view)
+
+    def load(
+        self, dataset_id: str, columns: Sequence[Column], connection: duckdb.DuckDBPyConnection, name: str
+    ) -> int:
+        """
+        Read all rows into `connection` as the table `name`; returns how many cells do not fit `columns`.
+
+        Raises PortalFailed, also when rows were written while they were read.
+        """
+        before = self._version(dataset_id)
+        pages = self.client.rows(dataset_id, [column.name for column in columns])
+        lost = soda.load(connection, name, columns, pages)
+        if self._version(dataset_id) != before:
+            raise PortalFailed(
+                "The portal's rows changed while they were read.", hint="Somebody else writes; try again."
+            )
+        return lost
+
+    def summary(self, dataset_id: str, columns: Sequence[Column]) -> Summary:
+        """Counts, empty cells, sums and extremes, computed by the portal. Raises PortalFailed."""
+        said: dict[str, Any] = {}
+        for at in range(0, max(len(columns), 1), SUMMED_COLUMNS):
+            part = columns[at : at + SUMMED_COLUMNS]
+            asked = ["count(*) as n", *(f"count(`{c.name}`) as n_{at + i}" for i, c in enumerate(part))]
+            for place, column in enumerate(part, at):
+                if column.type in NUMERIC:
+                    asked.append(f"sum(`{column.name}`) as s_{place}")
+                if column.type in ("date", "timestamp"):
+                    asked += [f"{edge}(`{column.name}`) as {edge}_{place}" for edge in ("min", "max")]
+            said |= self.client.question(dataset_id, ",".join(asked))
+        return _summary(said, columns)
+
+    def settle(self, dataset_id: str, journal: Journal) -> None:
+        """Wait for what an earlier sending left under way; a request of SODA leaves nothing."""
+
+    def find(self, token: str) -> str | None:
+        """The id of the dataset that `create` made for `token`, also when its answer was lost."""
+        return None
+
+    def create(self, described: Described, token: str) -> str:
+        """Create a private dataset without rows and return its id. Raises PortalFailed."""
+        fields = soda.fields(described.columns)
+        key = described.key[0] if described.key else None
+        return self.client.create(described.title, described.description, fields, key).id
+
+    def describe(self, dataset_id: str, described: Described) -> None:
+        """Bring title, description and metadata up to date. Raises PortalFailed."""
+        metadata = described.metadata
+        changes = {
+            "name": described.title, "description": described.description, "category": metadata.category,
+            "tags": list(metadata.tags), "attribution": metadata.attribution,
+        }  # fmt: skip
+        self.client.describe(dataset_id, {key: value for key, value in changes.items() if value})
+
+    def send(self, dataset_id: str, change: Change, journal: Journal) -> Sent:
+        """
+        Carry out `change` in one all-or-nothing request.
+
+        Raises PublishRefused when it does not fit one request, PortalFailed.
+        """
+        body = _body(change)
+        if len(body) > self._one_request_bytes:
+            raise PublishRefused(
+                f"The table is {len(body) >> 20} MB as one request; this portal takes "
+                f"{self._one_request_bytes >> 20} MB at once.",
+                hint="Several requests are not all-or-nothing, so nothing was sent. Publish fewer rows at a time.",
+            )
+        journal.note(change.token, "sending", way="soda", bytes=len(body))
+        if change.kind == "replace":
+            self.client.replace(dataset_id, body)
+        else:
+            self.client.upsert(dataset_id, body)
+        return Sent(change.table.rows, len(body), 1)
+
+    def set_public(self, dataset_id: str, public: bool) -> None:
+        """Open the dataset to everybody, or close it. Raises PortalFailed."""
+        self.client.set_public(dataset_id, public)
+
+    def share(self, dataset_id: str, people: Sequence[str]) -> None:
+        """Let exactly these accounts (mail addresses) read the dataset while it is private."""
+
+    def _there(self, view: View) -> There:
+        fields = tuple(PortalField(f.field_name, f.name, f.data_type, f.description) for f in view.fields)
+        key = (view.row_identifier,) if view.row_identifier else ()
+        rows = self.client.count(view.id)
+        return There(view.id, view.name, self.address(view.id), fields, key, view.public, rows, view.version)
+
+    def _version(self, dataset_id: str) -> tuple[str, int]:
+        view = self.client.view(dataset_id)
+        return (view.version if view else ""), self.client.count(dataset_id)
+
+
+def _body(change: Change) -> bytes:
+    rows = soda.encode(change.table)
+    if change.kind != "delete":
+        return rows
+    (key,) = change.key
+    return json.dumps([{key: row[key], ":deleted": True} for row in json.loads(rows)]).encode()
+
+
+def _summary(said: Mapping[str, Any], columns: Sequence[Column]) -> Summary:
+    rows = int(said["n"])
+    empty = {column.name: rows - int(said[f"n_{at}"]) for at, column in enumerate(columns)}
+    totals = {
+        column.name: Decimal(str(said.get(f"s_{at}") or 0))
+        for at, column in enumerate(columns)
+        if column.type in NUMERIC
+    }
+    extremes = {
+        column.name: (_moment(column, said[f"min_{at}"]), _moment(column, said[f"max_{at}"]))
+        for at, column in enumerate(columns)
+        if said.get(f"min_{at}")
+    }
+    return Summary(rows, empty, totals, extremes)
+
+
+def _moment(column: Column, text: str) -> str:
+    """A date or timestamp of the portal in canonical text."""
+    if column.type == "date":
+        return text[:10]
+    seconds, _, fraction = text.partition(".")
+    return f"{seconds}.{fraction.ljust(6, '0')}"
