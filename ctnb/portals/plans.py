@@ -19,6 +19,8 @@ class Mapped:
     """The portal's type; empty when it has no such column."""
     verdict: str
     """fits, only here, only there, or type differs."""
+    settled: str = ""
+    """What the contract says of it: mapped, ignored, left out, or added; empty where nothing needs saying."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,182 @@
+"""
+Differences: the rows that must be on the portal afterwards, and the fewest changes that bring them there.
+
+Everything is worked out in DuckDB over two tables under our names: `there`, the portal's rows, and `data`, the table
+to be published. `expected` is made from them by the mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctnb import tables
+from ctnb.contracts.columns import Column
+from ctnb.contracts.publication import By, Mode, Period
+from ctnb.portals import interface
+from ctnb.portals.interface import Change
+from ctnb.portals.mapping import Fields
+from ctnb.tables import Table
+from ctnb.values import quote_name
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the portal's rows differ from those that must be there afterwards, in rows."""
+
+    before: int
+    after: int
+    added: int
+    changed: int
+    """With a row identifier alone: without one, a row of other values is one more and one less."""
+    removed: int
+    unchanged: int
+
+
+def expect(
+    connection: duckdb.DuckDBPyConnection, mode: Mode, columns: Sequence[Column], key: str | None,
+    period: Period | None = None,
+) -> list[str]:  # fmt: skip
+    """
+    Make the table `expected`: the rows that must be there afterwards. Returns why that cannot be.
+
+    `columns` are those the portal gets; `data` may have more, or the key alone to delete.
+    """
+    listed = ", ".join(quote_name(column.name) for column in columns)
+    data, there = f"SELECT {listed} FROM data", f"SELECT {listed} FROM there"
+    queries = {"replace": data, "sync": data, "append": f"{there} UNION ALL {data}"}
+    found = _key_problems(connection, mode, key) if key else []
+    if key:
+        kept = f"{there} ANTI JOIN data USING ({quote_name(key)})"
+        queries |= {"upsert": f"{kept} UNION ALL {data}", "delete": kept}
+    if mode == "replace-period" and period:
+        found += _period_problems(connection, period, key)
+        queries[mode] = f"{there} WHERE ({_in_period(period)}) IS NOT TRUE UNION ALL {data}"
+    connection.execute(f"CREATE TABLE expected AS {queries.get(mode, there)}")
+    return found
+
+
+def count(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], key: str | None) -> Difference:
+    """The difference between `there` and `expected`."""
+    before, after = rows(connection, "there"), rows(connection, "expected")
+    if key is None:
+        listed = ", ".join(quote_name(column.name) for column in columns)
+        less = rows(connection, f"(SELECT {listed} FROM there EXCEPT ALL SELECT {listed} FROM expected)")
+        return Difference(before, after, after - (before - less), 0, less, before - less)
+    name = quote_name(key)
+    kept = rows(connection, f"there SEMI JOIN expected USING ({name})")
+    changed = rows(connection, f"({_changed(columns, key)})")
+    added = rows(connection, f"expected ANTI JOIN there USING ({name})")
+    return Difference(before, after, added, changed, before - kept, kept - changed)
+
+
+def changes(
+    connection: duckdb.DuckDBPyConnection, mode: Mode, table: Table, fields: Fields, key: str | None, token: str,
+    work: Path,
+) -> list[Change]:  # fmt: skip
+    """
+    The changes to send, in this order, under the portal's names; their tables are written to `work`.
+
+    `sync`, and `replace-period` with a row identifier, become upserts of the rows that are new or other and
+    deletions by key: upserts first, so that no row is missing meanwhile. Without a row identifier a period is
+    replaced by replacing all rows.
+    """
+    if mode in ("sync", "replace-period") and key:
+        name = quote_name(key)
+        new = f"SELECT * FROM expected ANTI JOIN there USING ({name})"
+        gone = f"SELECT {name} FROM there ANTI JOIN expected USING ({name})"
+        one = tuple(column for column in fields.columns if column.name == key)
+        parts: list[tuple[interface.Kind, str, Sequence[Column]]] = [
+            ("upsert", f"{new} UNION ALL {_changed(fields.columns, key)}", fields.columns), ("delete", gone, one),
+        ]  # fmt: skip
+    elif mode == "replace-period":
+        parts = [("replace", "SELECT * FROM expected", fields.columns)]
+    else:
+        kind: interface.Kind = "replace" if mode == "sync" else mode
+        names = {column.name for column in fields.columns}
+        kept = tuple(column for column in table.columns if column.name in names)
+        if not fields.renames and len(kept) == len(table.columns):
+            return [_change(kind, table, fields, key, token)]
+        parts = [(kind, "SELECT * FROM data", kept)]
+    made = [(kind, _write(connection, query, fields, listed, work / f"send-{kind}.parquet"))
+            for kind, query, listed in parts]  # fmt: skip
+    return [
+        _change(kind, part, fields, key, f"{token}-{kind}")
+        for kind, part in made
+        if part.rows or len(made) == 1
+    ]
+
+
+def rows(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    """How many rows the SQL `relation` has."""
+    return int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
+
+
+def period_sql(column: str, by: By) -> str:
+    """SQL for the period that a row of `column` belongs to."""
+    name = quote_name(column)
+    return name if by in ("value", "range") else f"date_trunc('{by}', {name})"
+
+
+def _change(kind: interface.Kind, table: Table, fields: Fields, key: str | None, token: str) -> Change:
+    named = (fields.field(key),) if key else ()
+    return Change(kind, table, fields.theirs, named, token)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, query: str, fields: Fields, columns: Sequence[Column], path: Path
+) -> Table:
+    """The rows of `query` under the portal's names."""
+    renamed = ", ".join(f"{quote_name(c.name)} AS {quote_name(fields.field(c.name))}" for c in columns)
+    theirs = [fields.as_field(column) for column in columns]
+    return tables.write(connection, f"SELECT {renamed} FROM ({query})", theirs, path)
+
+
+def _changed(columns: Sequence[Column], key: str) -> str:
+    """SQL for the rows of `expected` whose key is there with other values."""
+    others = [quote_name(column.name) for column in columns if column.name != key]
+    differs = " OR ".join(f"e.{name} IS DISTINCT FROM t.{name}" for name in others) or "false"
+    listed = ", ".join(f"e.{quote_name(column.name)}" for column in columns)
+    return f"SELECT {listed} FROM expected e JOIN there t USING ({quote_name(key)}) WHERE {differs}"
+
+
+def _key_problems(connection: duckdb.DuckDBPyConnection, mode: Mode, key: str) -> list[str]:
+    found = []
+    empty, double = tables.key_collisions(connection, "data", key)
+    if empty:
+        found.append(f"{empty} rows have no value of the key {key}")
+    if double:
+        found.append(f"{double} rows repeat a value of the key {key}")
+    there = rows(connection, f"data SEMI JOIN there USING ({quote_name(key)})")
+    if mode == "append" and there:
+        found.append(
+            f"{there} rows to append have keys that are published already; append never changes a row"
+        )
+    if mode == "delete" and (gone := rows(connection, "data") - there):
+        found.append(f"{gone} of the identifiers to delete are not published")
+    return found
+
+
+def _in_period(period: Period) -> str:
+    """SQL for whether a row there belongs to a period of `data`."""
+    name = quote_name(period.column)
+    if period.by == "range":
+        return f"{name} BETWEEN (SELECT min({name}) FROM data) AND (SELECT max({name}) FROM data)"
+    of_row = period_sql(period.column, period.by)
+    return f"{of_row} IN (SELECT {of_row} FROM data WHERE {name} IS NOT NULL)"
+
+
+def _period_problems(connection: duckdb.DuckDBPyConnection, period: Period, key: str | None) -> list[str]:
+    name, found = quote_name(period.column), []
+    if empty := rows(connection, f"data WHERE {name} IS NULL"):
+        found.append(f"{empty} rows belong to no period: {period.column} is empty")
+    if key:
+        kept = f"(SELECT {quote_name(key)} FROM there WHERE ({_in_period(period)}) IS NOT TRUE)"
+        if outside := rows(connection, f"data SEMI JOIN {kept} USING ({quote_name(key)})"):
+            found.append(f"{outside} rows have keys that are published in another period")
+    return found
