@@ -27,6 +27,8 @@ class Account:
     name: str
     role: str
     """`publisher` writes and sees everything; `viewer` reads what it was given."""
+    mail: str = ""
+    """The address it signs in with and is given datasets by, in lower case; empty when it has none."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,15 @@ CREATE TABLE columns (
 INSERT INTO sqlite_sequence (name, seq) VALUES ('columns', 500000000);
 """
 
+_ADDED = (
+    "CREATE TABLE IF NOT EXISTS logins (key_id TEXT PRIMARY KEY REFERENCES accounts (key_id) ON DELETE CASCADE,"
+    " mail TEXT NOT NULL UNIQUE COLLATE NOCASE, salt BLOB, password_scrypt BLOB)",
+    "CREATE TABLE IF NOT EXISTS assets (id TEXT PRIMARY KEY,"
+    " view INTEGER REFERENCES views (id) ON DELETE CASCADE, filename TEXT NOT NULL,"
+    " content_type TEXT NOT NULL, size INTEGER NOT NULL, created_at REAL NOT NULL, content BLOB NOT NULL)",
+)
+"""What later versions added to the schema: made in older files too when they are opened."""
+
 
 class Store:
     """The file, its one writer and its pool of readers. Safe to share between threads."""
@@ -73,6 +82,16 @@ class Store:
             hint = "Name the portal's own file, or a new one; a newer ctnb may have written it."
             raise UsageError(f"'{file.name}' is not a portal's file that this ctnb reads.", hint=hint)
 
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, file: Path) -> Iterator[Store]:
+        """The store in `file` for the length of a block; a portal may have it open at the same time."""
+        store = cls(file)
+        try:
+            yield store
+        finally:
+            store.close()
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction of its own, committed at the end, undone when anything is raised."""
@@ -98,7 +117,7 @@ class Store:
             connection = _connect(self.file)
             connection.execute("PRAGMA query_only=ON")
         connection.execute("BEGIN")
-        _limit_time(connection)
+        limit_time(connection)
         return connection
 
     def give_back(self, connection: sqlite3.Connection) -> None:
@@ -138,16 +157,24 @@ def _connect(file: Path) -> sqlite3.Connection:
 def _create(connection: sqlite3.Connection) -> int:
     """Make the schema where there is none, and say which format the file has."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'portal'").fetchone():
-        return int(connection.execute("SELECT format FROM portal").fetchone()[0])
+        found = int(connection.execute("SELECT format FROM portal").fetchone()[0])
+        return found if found > FORMAT else _add(connection)
     if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
         raise sqlite3.DatabaseError("a database of something else")
     for statement in _SCHEMA.split(";\n"):
         if statement.strip():
             connection.execute(statement)
     connection.execute("INSERT INTO portal VALUES (?)", (FORMAT,))
+    return _add(connection)
+
+
+def _add(connection: sqlite3.Connection) -> int:
+    for statement in _ADDED:
+        connection.execute(statement)
     return FORMAT
 
 
-def _limit_time(connection: sqlite3.Connection) -> None:
+def limit_time(connection: sqlite3.Connection) -> None:
+    """Let what is asked of `connection` from now on end within STATEMENT_LIMIT_S."""
     deadline = time.monotonic() + STATEMENT_LIMIT_S
     connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 100_000)
