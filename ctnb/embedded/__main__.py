@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--key", type=Path, help="the PEM key of --certificate")
     parser.add_argument("--chunk-bytes", type=int, default=4 * 2**20, help="how uploads are best cut (4 MiB)")
     parser.add_argument("--approval", action="store_true", help="a revision needs a second publisher")
+    parser.add_argument("--faults", action="store_true", help="publishers may ask for faults at /_faults")
     given = parser.parse_args()
     if (given.certificate is None) != (given.key is None):
         parser.error("--certificate and --key go together")
@@ -39,6 +40,7 @@ def main() -> None:
         key=given.key,
         chunk_bytes=given.chunk_bytes,
         approval=given.approval,
+        faults=given.faults,
     )
 
 

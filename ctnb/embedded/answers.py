@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ctnb.errors import CtnbError
 
 if TYPE_CHECKING:
+    from .faults import Faults
     from .workshop import Workshop
 
 JSON = "application/json; charset=utf-8"
@@ -47,6 +48,10 @@ class Call:
     account: Account | None = None
     workshop: Workshop | None = None
     """Where uploads are kept and worked on."""
+    faults: Faults | None = None
+    """What goes wrong on demand, where the portal was started with --faults."""
+    fault: str = ""
+    """The fault that the route itself makes: `approval` or `failure`."""
 
     def option(self, name: str, default: str = "") -> str:
         """The first query parameter called `name`."""

@@ -21,6 +21,7 @@ import tornado.web
 from . import pages
 from .accounts import identify
 from .answers import HTML, Answer, Call, Refused, Route, legacy, modern
+from .faults import Faults
 from .store import Store
 from .workshop import Workshop
 
@@ -44,6 +45,8 @@ class Portal:
     writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "writer"))
     busy: set[object] = field(default_factory=set)
     """The requests under way."""
+    faults: Faults | None = None
+    """What goes wrong on demand, where the portal was started with --faults."""
 
 
 @tornado.web.stream_request_body
@@ -154,14 +157,14 @@ class Door(tornado.web.RequestHandler):
 
     def write_route(self, found: Route, call: Call, names: Mapping[str, str]) -> Answer:
         with self.portal.store.writing() as connection:
-            return _act(found, call, connection, names)
+            return act(found, call, connection, names)
 
     async def read_route(self, found: Route, call: Call, names: Mapping[str, str]) -> None:
         loop, readers = asyncio.get_running_loop(), self.portal.readers
         connection = await loop.run_in_executor(readers, self.portal.store.borrow)
         answer: Answer | None = None
         try:
-            answer = await self.threaded(readers, _act, found, call, connection, names)
+            answer = await self.threaded(readers, act, found, call, connection, names)
             await self.send(answer)
         finally:
             await loop.run_in_executor(readers, _close, answer, self.portal.store, connection)
@@ -210,13 +213,15 @@ class Door(tornado.web.RequestHandler):
         log.error("%s broke off", self.pattern)
 
 
-def _known(connection: sqlite3.Connection, call: Call) -> Call:
+def known(connection: sqlite3.Connection, call: Call) -> Call:
+    """The call with the account that its credentials are of. Raises Refused."""
     app_token = call.option("$$app_token") or call.option("$$APP_TOKEN")
     return replace(call, account=identify(connection, call.headers, app_token))
 
 
-def _act(found: Route, call: Call, connection: sqlite3.Connection, names: Mapping[str, str]) -> Answer:
-    return found.action(_known(connection, call), connection, names)
+def act(found: Route, call: Call, connection: sqlite3.Connection, names: Mapping[str, str]) -> Answer:
+    """The route's answer to a call, signed in. Raises Refused."""
+    return found.action(known(connection, call), connection, names)
 
 
 def _close(answer: Answer | None, store: Store, connection: sqlite3.Connection) -> None:

@@ -26,6 +26,9 @@ def parse_source(workshop: Workshop, number: int) -> None:
         source = lookup(connection, "sources", number)
     if source is None or not source.document.get("_committed") or source.document["finished_at"]:
         return
+    if source.document.get("_fails"):
+        _fail(workshop, source, "The file fails on demand")
+        return
     if not source.document["parse_options"]["parse_source"]:
         _finish_blob(workshop, source)
         return

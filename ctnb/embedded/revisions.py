@@ -130,13 +130,13 @@ def apply(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     if chosen is not None:
         _check_output(connection, revision, chosen)
     revision = keep(connection, "revisions", revision, output_schema_id=chosen)
-    if workshop_of(call).approval:
-        submitter = revision.document.get("_submitted_by")
-        if submitter in (None, account.uid):
-            keep(connection, "revisions", revision, _submitted_by=account.uid)
-            params = {"fourfour": names["view"], "revision_seq": revision.document["revision_seq"]}
-            message = "The revision was submitted for approval"
-            return as_json({"key": "approval_submitted", "params": params, "message": message})
+    submitter = revision.document.get("_submitted_by")
+    asked = workshop_of(call).approval or call.fault == "approval" or submitter is not None
+    if asked and submitter in (None, account.uid):
+        keep(connection, "revisions", revision, _submitted_by=account.uid)
+        params = {"fourfour": names["view"], "revision_seq": revision.document["revision_seq"]}
+        message = "The revision was submitted for approval"
+        return as_json({"key": "approval_submitted", "params": params, "message": message})
     now = stamp(call.now)
     document = {
         "job_uuid": str(uuid.uuid4()),
@@ -148,6 +148,7 @@ def apply(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
         "updated_at": now,
         "finished_at": None,
         "request_id": call.headers.get("X-Socrata-RequestId", "")[:64],
+        "_fails": call.fault == "failure",
     }
     job = add(connection, "jobs", revision.id, document)
     workshop_of(call).later(apply_revision, job.id)

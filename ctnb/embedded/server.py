@@ -29,6 +29,9 @@ from . import configs, listings, outputs, pages, revisions, soda_read, soda_writ
 from .answers import Route
 from .certificates import own_certificate, tls_context
 from .door import Door, Portal
+from .faults import ROUTES as FAULT_ROUTES
+from .faults import Faults
+from .faulty_door import FaultyDoor
 from .resuming import resume
 from .store import Store
 from .workshop import CHUNK_BYTES, Workshop
@@ -73,6 +76,8 @@ class Options:
     """How DSMAPI's clients are asked to cut a file."""
     approval: bool = False
     """A revision is applied once a second publisher approves it."""
+    faults: bool = False
+    """Publishers may say, at /_faults, which of the next requests go wrong."""
 
 
 def serve(file: Path, **options: Any) -> None:
@@ -105,9 +110,12 @@ async def _serve(listener: socket.socket, file: Path, given: Options, tls: ssl.S
     own = frozenset({"127.0.0.1", "localhost", "::1", *({host} if _loopback(host) else ()), *given.names})
     store = Store(file)
     workshop = Workshop(store, given.clock, chunk_bytes=given.chunk_bytes, approval=given.approval)
-    portal = Portal(store, ROUTES, own, given.body_limit, given.clock, workshop)
+    routes = (*ROUTES, *FAULT_ROUTES) if given.faults else ROUTES
+    faults = Faults(store) if given.faults else None
+    portal = Portal(store, routes, own, given.body_limit, given.clock, workshop, faults=faults)
     resume(workshop)
-    application = tornado.web.Application([(r".*", Door, {"portal": portal})], log_function=_no_log)
+    door = FaultyDoor if given.faults else Door
+    application = tornado.web.Application([(r".*", door, {"portal": portal})], log_function=_no_log)
     # past ten times the limit the connection is cut; up to there the body is read, so that 413 arrives
     server = tornado.httpserver.HTTPServer(application, ssl_options=tls, max_body_size=10 * given.body_limit)
     server.add_sockets([listener])

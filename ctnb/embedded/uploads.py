@@ -226,7 +226,9 @@ def workshop_of(call: Call) -> Workshop:
 def _committed(
     call: Call, connection: sqlite3.Connection, source: Draft, size: int, *, chunks: int = 0
 ) -> Draft:
-    source = keep(connection, "sources", source, filesize=size, _committed=True, _chunks=chunks)
+    fails = call.fault == "failure"
+    changes = {"filesize": size, "_committed": True, "_chunks": chunks, "_fails": fails}
+    source = keep(connection, "sources", source, **changes)
     workshop_of(call).later(parse_source, source.id)
     return source
 
