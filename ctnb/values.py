@@ -71,6 +71,8 @@ TYPES: dict[str, TypeRow] = {
     "url": TypeRow("VARCHAR", "string[pyarrow]", "character", "url", "text", "the address, unchanged"),
     "point": TypeRow("VARCHAR", "string[pyarrow]", "character", "point", "geo_point_2d",
                      f"POINT (longitude latitude), {POINT_SCALE} decimals"),
+    "file": TypeRow("VARCHAR", "string[pyarrow]", "character", "document", "file",
+                    "data:<MIME type>;base64,<content>, the base64 padded"),
 }  # fmt: skip
 
 TRUE_WORDS = ("true", "t", "yes", "y", "1")
@@ -322,10 +324,21 @@ def _point_text(lon: str, lat: str) -> str:
     return f"CASE WHEN abs({x}) <= 180 AND abs({y}) <= 90 THEN 'POINT (' || {x} || ' ' || {y} || ')' END"
 
 
+def _file(kind: Kind, x: str) -> str:
+    """A data address (RFC 2397) whose base64 is written in the one way that its bytes have."""
+    text = trimmed(x)
+    content = f"split_part({text}, ';base64,', 2)"
+    shape = r"^data:[a-z0-9.+-]+/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+=?=?$"
+    return (
+        f"CASE WHEN regexp_matches({text}, '{shape}')"
+        f" AND TRY(to_base64(from_base64({content}))) = {content} THEN {text} END"
+    )
+
+
 _PARSERS = {
     "text": _text, "code": _code, "integer": _integer, "number": _number, "money": _money,
     "percent": _percent, "date": _date, "timestamp": _timestamp, "boolean": _boolean, "url": _url,
-    "point": _point,
+    "point": _point, "file": _file,
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ CELLS = {
     "text": " Ünï ", "code": "06103", "integer": "9007199254740993", "number": "0.123456", "money": "1234.50",
     "percent": "66.67", "date": "2020-02-29", "timestamp": "2020-02-29 23:59:59.999999", "boolean": "true",
     "url": "https://example.org/", "point": "POINT (-72.685100 41.763700)",
+    "file": "data:image/png;base64,aGVsbG8=",
 }  # fmt: skip
 NULLS = ", ".join("NULL" for _ in COLUMNS)
 ROWS = f"SELECT {', '.join(f'{text!r} AS a_{kind}' for kind, text in CELLS.items())} UNION ALL SELECT {NULLS}"
@@ -73,8 +74,8 @@ def test_sql_sees_the_table_as_data(table: Table) -> None:
 
 def test_what_a_notebook_shows_of_a_table_is_its_size(table: Table) -> None:
     """The last line of a cell may be a table without a row of it reaching the record."""
-    assert "<Table: 2 rows, 11 columns>" == repr(table)
-    assert "<p>Table of 2 rows and 11 columns</p>" == table._repr_html_()
+    assert "<Table: 2 rows, 12 columns>" == repr(table)
+    assert "<p>Table of 2 rows and 12 columns</p>" == table._repr_html_()
 
 
 def test_two_writes_of_the_same_rows_in_another_order_have_one_digest(table: Table, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ NUMBER, MONEY, PERCENT, WHOLE = Kind("number", 6), Kind("money", 2), Kind("perce
 DATE, US, COMPACT = Kind("date"), Kind("date", format="MM/DD/YYYY"), Kind("date", format="YYYYMMDD")
 SHORT, MONTH = Kind("date", format="MM/DD/YY"), Kind("date", format="DD-MMM-YYYY")
 STAMP, CLOCK12 = Kind("timestamp"), Kind("timestamp", format="MM/DD/YYYY hh:mm:ss AM")
-BOOLEAN, URL, POINT = Kind("boolean"), Kind("url"), Kind("point")
+BOOLEAN, URL, POINT, FILE = Kind("boolean"), Kind("url"), Kind("point"), Kind("file")
 
 READ = [
     (TEXT, " as  it stands ", " as  it stands "),
@@ -91,6 +91,7 @@ READ = [
     (POINT, "HARTFORD\n(41.7, -72.6)", "POINT (-72.600000 41.700000)"),
     (POINT, "POINT (-72.6 41.7)", "POINT (-72.600000 41.700000)"),
     (POINT, "( 41 , -72 )", "POINT (-72.000000 41.000000)"),
+    (FILE, " data:image/png;base64,aGVsbG8=\n", "data:image/png;base64,aGVsbG8="),
 ]
 
 REFUSED = [
@@ -136,6 +137,10 @@ REFUSED = [
     (URL, "http://a b"),
     (POINT, "(95, 10)"),
     (POINT, "(41.7)"),
+    (FILE, "aGVsbG8="),
+    (FILE, "data:image/png;base64,aGVsbG9="),
+    (FILE, "data:image/png;base64,aGVsb"),
+    (FILE, "data:image/png,hello"),
 ]
 
 

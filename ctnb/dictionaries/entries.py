@@ -23,6 +23,7 @@ _FORMATS = {
     "integer": "whole number", "money": "US dollars, 2 decimals", "date": "YYYY-MM-DD",
     "timestamp": "YYYY-MM-DDThh:mm:ss", "boolean": "true or false", "url": "https://...",
     "point": "POINT (longitude latitude), WGS 84", "code": "text, leading zeros kept",
+    "file": "data:<MIME type>;base64,<content>",
 }  # fmt: skip
 
 

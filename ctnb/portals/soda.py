@@ -123,6 +123,13 @@ def _url(value: str) -> dict[str, str]:
     return {"url": value}
 
 
+def _file(value: str) -> str:
+    raise PublishRefused(
+        "A Socrata portal takes files as attachments or as a dataset of their own, not as cells of a row.",
+        hint="Leave columns of type file out of what is published there.",
+    )
+
+
 def _point(value: str) -> dict[str, Any]:
     found = POINT.fullmatch(value)
     if not found:
@@ -135,4 +142,5 @@ def _point(value: str) -> dict[str, Any]:
 _WRITERS: dict[str, Callable[[Any], Any]] = {
     "integer": _number, "number": _number, "money": _number, "percent": _number,
     "date": _date, "timestamp": _timestamp, "url": _url, "point": _point,
+    "file": _file,
 }  # fmt: skip
