@@ -15,7 +15,17 @@ from ctnb.values import TYPES, Kind, strptime_format
 FIELD = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 Type = Literal[
-    "text", "code", "integer", "number", "money", "percent", "date", "timestamp", "boolean", "url", "point",
+    "text",
+    "code",
+    "integer",
+    "number",
+    "money",
+    "percent",
+    "date",
+    "timestamp",
+    "boolean",
+    "url",
+    "point",
     "file",
 ]
 Role = Literal["identifier", "quasi", "sensitive", "free_text", "measure", "plain"]
