@@ -119,10 +119,11 @@ def repeating(stop: Callable[[RetryCallState], bool], pause_s: float) -> Retryin
 
 def is_private_way(origin: str) -> bool:
     """Whether what is sent to the address `origin` can be read by nobody on the way."""
-    return urlsplit(origin).scheme == "https" or _is_loopback(origin)
+    return urlsplit(origin).scheme == "https" or is_loopback(origin)
 
 
-def _is_loopback(origin: str) -> bool:
+def is_loopback(origin: str) -> bool:
+    """Whether the address `origin` is of this machine."""
     host = urlsplit(origin).hostname or ""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
@@ -166,10 +167,10 @@ class Getter:
         self._timeout_s, self._wait_s, self._pause_s = timeout_s, wait_s, pause_s
         self._verify = checked_file(ca_file) if ca_file else None
         self._session = requests.Session()
-        self._session.trust_env = not _is_loopback(origin)  # no proxy leads back to this machine
+        self._session.trust_env = not is_loopback(origin)  # no proxy leads back to this machine
         self._session.auth = HTTPBasicAuth(auth[0].encode(), auth[1].encode()) if auth else nobody
         self._session.headers["User-Agent"] = "ctnb"
-        self._session.headers.update({name: _sendable(name, said) for name, said in (headers or {}).items()})
+        self._session.headers.update({name: sendable(name, said) for name, said in (headers or {}).items()})
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, *, limit: int = BODY_LIMIT) -> Answer:
         """
@@ -334,7 +335,7 @@ def checked_file(ca_file: Path) -> str:
     raise UsageError(f"{ca_file.name} under ca_file: is not there or holds no certificate in PEM.")
 
 
-def _sendable(name: str, said: str) -> str:
+def sendable(name: str, said: str) -> str:
     """A header's value; requests would quote one that cannot be sent. Raises UsageError."""
     bare = said.strip()
     if not bare.isascii() or not bare.isprintable():
