@@ -1,0 +1,446 @@
+"""
+An Opendatasoft portal as `ctnb.portals.interface.Portal`: records pushed one by one, or a file processed whole.
+
+A dataset with a realtime source has its push address in portal.yml: every change is worked out as records to push
+and records to delete, and what a break leaves half done is taken back before the next. A dataset without one is a
+file that is uploaded whole and switched in by the portal's processing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctnb import digests, tables
+from ctnb.clients.opendatasoft import Opendatasoft, PushPlace
+from ctnb.contracts.columns import NUMERIC, Column
+from ctnb.errors import PortalFailed, PublishRefused
+from ctnb.portals import opendatasoft_records as records
+from ctnb.portals.interface import Change, Described, Sent, Summary, There
+from ctnb.portals.opendatasoft_metadata import bring_up_to_date, configure, fields_of, key_of, said_of
+from ctnb.portals.undoing import Undo
+from ctnb.values import TYPES, Kind, quote_name
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from ctnb.portals.journal import Journal
+
+READINGS = 3
+"""How often rows are read anew because they changed meanwhile."""
+VISIBLE_S = 600.0
+"""Seconds in which what was pushed must be visible: a push is acknowledged before it is processed."""
+FILE_NAME = "ctnb.csv"
+READER = "explore_restricted_dataset"
+"""The permission of somebody who reads a restricted dataset."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A dataset under both of its names."""
+
+    uid: str
+    """The permanent one, which the automation interface takes."""
+    slug: str
+    """The one in addresses, which explore takes."""
+    published: bool
+    restricted: bool
+    title: str
+
+
+class OpendatasoftPortal:
+    """One Opendatasoft portal, as one API key sees it."""
+
+    kind = "opendatasoft"
+
+    def __init__(
+        self, name: str, client: Opendatasoft, place: PushPlace | None = None, *, visible_s: float = VISIBLE_S,
+        poll_s: float = 1.0,
+    ) -> None:  # fmt: skip
+        """
+        `place` is where the dataset's records are pushed to; None for a dataset that is a file. `visible_s` are the
+        seconds in which pushed records must be visible, `poll_s` those between two looks.
+        """
+        self.name = name
+        self.url = client.url
+        self.client = client
+        self.place = place
+        self._visible_s, self._poll_s = visible_s, poll_s
+
+    def address(self, dataset_id: str) -> str:
+        """Where people see the dataset."""
+        known = self._find(dataset_id)
+        return f"{self.url}/explore/dataset/{known.slug if known else dataset_id}/"
+
+    def type_of(self, column: Column) -> str:
+        """Opendatasoft's field type for `column`."""
+        return TYPES[column.type].opendatasoft
+
+    def there(self, dataset_id: str) -> There | None:
+        """
+        What the portal says of a dataset; None when it has no such dataset.
+
+        One that is not published has no rows; its fields are those it is configured with. Raises PortalFailed.
+        """
+        known = self._find(dataset_id)
+        if known is None:
+            return None
+        live = self.client.described(known.slug)
+        steps = [] if live else self._steps(known.uid)
+        fields = fields_of(live, steps)
+        metas = ((live or {}).get("metas") or {}).get("default") or {}
+        people = tuple(f"reader: {mail}" for mail in self._readers(known.uid)) if known.restricted else ()
+        return There(
+            known.uid, known.title, f"{self.url}/explore/dataset/{known.slug}/", fields, key_of(live, steps),
+            not known.restricted and live is not None, self.client.count(known.slug) if live else 0,
+            str(metas.get("data_processed") or ""), said_of(self.client, known.uid), people,
+        )  # fmt: skip
+
+    def load(
+        self, dataset_id: str, columns: Sequence[Column], connection: duckdb.DuckDBPyConnection, name: str
+    ) -> int:
+        """
+        Read all rows into `connection` as the table `name`; returns how many cells do not fit `columns`.
+
+        One export, held against the counts before and after. Raises PortalFailed when the rows do not stand still.
+        """
+        known = self._must(dataset_id)
+        names = [column.name for column in columns]
+        for _ in range(READINGS):
+            before = self.client.count(known.slug)
+            pages = self.client.export(known.slug, names) if known.published else iter(())
+            lost = records.load(
+                connection, name, columns, pages, lambda told: self.client.file(known.slug, told)
+            )
+            rows = connection.execute(f"SELECT count(*) FROM {quote_name(name)}").fetchall()[0][0]
+            if before == rows == self.client.count(known.slug):
+                return lost
+            connection.execute(f"DROP TABLE {quote_name(name)}")
+        raise PortalFailed(
+            f"The portal's rows changed while they were read, {READINGS} times.",
+            hint="Somebody else pushes to this dataset; try again.",
+        )
+
+    def summary(self, dataset_id: str, columns: Sequence[Column]) -> Summary:
+        """Counts, empty cells, sums and extremes, computed by the portal. Raises PortalFailed."""
+        known = self._must(dataset_id)
+        asked = ["count(*) as n"]
+        for at, column in enumerate(columns):
+            field = f"`{column.name}`"
+            asked.append(f"count({field}) as n_{at}")
+            if column.type in NUMERIC:
+                asked.append(f"sum({field}) as s_{at}")
+            if column.type in ("date", "timestamp"):
+                asked += [f"min({field}) as min_{at}", f"max({field}) as max_{at}"]
+        said = (
+            self.client.records(known.slug, select=", ".join(asked), limit="1") if known.published else None
+        )
+        found = (said or {}).get("results") or [{}]
+        return _summary(found[0], columns)
+
+    def find(self, token: str) -> str | None:
+        """The id of the dataset that `create` made for `token`: its identifier ends in a mark of the token."""
+        ending = f"-{_mark(token)}"
+        ids = (
+            str(one.get("uid"))
+            for one in self.client.datasets()
+            if str(one.get("dataset_id")).endswith(ending)
+        )
+        return next(ids, None)
+
+    def create(self, described: Described, token: str) -> str:
+        """Create a restricted dataset without rows and return its uid. Raises PortalFailed."""
+        slug = f"{_slug(described.title)}-{_mark(token)}"
+        title = {"title": {"value": described.title}, "language": {"value": "en"}}
+        body = {"dataset_id": slug, "is_restricted": True, "metadata": {"default": title}}
+        made = self.client.ask("POST", "/datasets/", body)
+        bring_up_to_date(self.client, str(made["uid"]), described)
+        return str(made["uid"])
+
+    def describe(self, dataset_id: str, described: Described) -> None:
+        """Bring title, description, metadata and columns' words up to date: read, changed, written."""
+        known = self._must(dataset_id)
+        fields, words = bring_up_to_date(self.client, known.uid, described)
+        if fields and known.published:
+            self.client.publish(known.uid)
+        elif words and known.published:
+            self.client.ask("POST", f"/datasets/{known.uid}/publish_metadata/", busy=True)
+
+    def set_public(self, dataset_id: str, public: bool) -> None:
+        """Open the dataset to everybody, or close it."""
+        known = self._must(dataset_id)
+        if known.restricted == public:
+            self.client.ask("PUT", f"/datasets/{known.uid}/", {"is_restricted": not public})
+
+    def share(self, dataset_id: str, people: Sequence[str]) -> None:
+        """Let exactly these accounts (mail addresses) read the dataset while it is restricted."""
+        known = self._must(dataset_id)
+        path = f"/datasets/{known.uid}/security/users/"
+        there = self._readers(known.uid)
+        for mail in people:
+            if mail not in there:
+                self.client.ask("POST", path, {"user": {"email": mail}, "permissions": [READER]})
+        for mail, uid in there.items():
+            if mail not in people:
+                self.client.ask("DELETE", f"{path}{uid}/", missing=True)
+
+    # -- rows
+
+    def settle(self, dataset_id: str, journal: Journal) -> None:
+        """
+        Wait for a processing that is under way, and take back what a break left half pushed.
+
+        Rows that were published before come back and those of the broken change go, unless all of it arrived.
+        Raises PortalFailed.
+        """
+        known = self._must(dataset_id)
+        self.client.settled(known.uid)
+        undo = Undo.of(journal)
+        if undo is None or self.place is None:
+            return
+        with tables.connect(undo.folder) as connection:
+            self.load(dataset_id, undo.columns, connection, "there")
+            if digests.of_table(connection, "there", _kinds(undo.columns)) != undo.expected:
+                tables.load(connection, undo.gone, "gone")
+                tables.load(connection, undo.came, "came")
+                self._push_all(connection, "gone", undo.columns)
+                key = ", ".join(map(quote_name, undo.key))
+                new = f"(SELECT * FROM came ANTI JOIN gone USING ({key}))" if key else "came"
+                self._delete_all(connection, new, undo.columns)
+                self._wait_visible(known, undo.columns, undo.before, undo.folder)
+                journal.note(undo.token, "taken back", rows=undo.came.rows)
+        undo.remove()
+
+    def send(self, dataset_id: str, change: Change, journal: Journal) -> Sent:
+        """
+        Carry out `change`: pushed as a difference where there is a push address, else as a whole file.
+
+        Raises PublishRefused for rows that the portal cannot hold, before anything is sent; PortalFailed.
+        """
+        known = self._must(dataset_id)
+        with tables.connect(change.table.path.parent, threads=2) as connection:
+            tables.load(connection, change.table, "data")
+            self.load(dataset_id, change.columns, connection, "there")
+            _expect(connection, change)
+            problems = records.misfits(connection, "expected", change.columns)
+            if not change.key and self.place:
+                problems += _doubles(connection)
+            if problems:
+                raise PublishRefused(
+                    f"The portal cannot hold these rows: {'; '.join(problems)}.",
+                    hint="Nothing was sent. Correct them in the transform; a key: tells rows apart that are equal.",
+                )
+            if self.place is None:
+                return self._send_file(connection, known, change, journal)
+            return self._send_difference(connection, known, change, journal)
+
+    def _send_difference(
+        self, connection: duckdb.DuckDBPyConnection, known: _Known, change: Change, journal: Journal
+    ) -> Sent:
+        """Push what is new or changed, then delete what is not to be there, then wait until all of it shows."""
+        columns, kinds = change.columns, _kinds(change.columns)
+        key = ", ".join(map(quote_name, change.key))
+        connection.execute("CREATE TABLE came AS SELECT * FROM expected EXCEPT ALL SELECT * FROM there")
+        connection.execute("CREATE TABLE gone AS SELECT * FROM there EXCEPT ALL SELECT * FROM expected")
+        over = f"(SELECT * FROM gone ANTI JOIN came USING ({key}))" if key else "gone"
+        before, expected = (digests.of_table(connection, name, kinds) for name in ("there", "expected"))
+        if before == expected:
+            return Sent(change.table.rows, 0, 0, already=True)
+        undo = Undo.write(journal, connection, change, before=before, expected=expected)
+        journal.note(change.token, "pushing", dataset=known.uid)
+        if not known.published:
+            configure(self.client, known.uid, columns, change.key)
+            self.client.publish(known.uid)
+        pushed = self._push_all(connection, "came", columns)
+        deleted = self._delete_all(connection, over, columns)
+        self._wait_visible(self._must(known.uid), columns, expected, change.table.path.parent)
+        journal.note(change.token, "visible", rows=pushed.rows + deleted.rows)
+        undo.remove()
+        return Sent(
+            pushed.rows + deleted.rows, pushed.bytes + deleted.bytes, pushed.requests + deleted.requests
+        )
+
+    def _push_all(
+        self, connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column]
+    ) -> Sent:
+        return self._each(connection, relation, columns, self.client.push)
+
+    def _delete_all(
+        self, connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column]
+    ) -> Sent:
+        return self._each(connection, relation, columns, self.client.delete)
+
+    def _each(
+        self, connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column], write: Any
+    ) -> Sent:
+        rows = size = requests = 0
+        for number, body in records.bodies(connection, relation, columns):
+            write(self.place, body)
+            rows, size, requests = rows + number, size + len(body), requests + 1
+        return Sent(rows, size, requests)
+
+    def _wait_visible(self, known: _Known, columns: Sequence[Column], expected: str, work: Path) -> None:
+        """Look until the portal shows what was pushed. Raises PortalFailed after `visible_s` seconds."""
+        end, pause_s = time.monotonic() + self._visible_s, self._poll_s / 8
+        while True:
+            with tables.connect(work, threads=2) as connection:
+                self.load(known.uid, columns, connection, "shown")
+                if digests.of_table(connection, "shown", _kinds(columns)) == expected:
+                    return
+            if time.monotonic() >= end:
+                raise PortalFailed(
+                    f"The portal took the records, but does not show them after {self._visible_s:,.0f} seconds.",
+                    hint="It may be processing them still, or others push, too. Run publish again: it looks first.",
+                )
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 8 * self._poll_s)
+
+    def _send_file(
+        self, connection: duckdb.DuckDBPyConnection, known: _Known, change: Change, journal: Journal
+    ) -> Sent:
+        """Upload all rows as a file, let the portal process it, and read what it could not take."""
+        rid = self._file_resource(known)
+        path = change.table.path.parent / f".{FILE_NAME}.{_mark(change.token)}"
+        try:
+            records.write_csv(connection, "expected", change.columns, path)
+            size = path.stat().st_size
+            journal.note(change.token, "uploading", dataset=known.uid, bytes=size)
+            with path.open("rb") as stream:
+                uploaded = self.client.upload(known.uid, FILE_NAME, stream)
+        finally:
+            path.unlink(missing_ok=True)
+        body = {
+            "type": "csvfile", "title": FILE_NAME,
+            "params": {"doublequote": True, "encoding": "utf-8", "first_row_no": 1, "headers_first_row": True,
+                       "separator": ","},
+            "datasource": {"type": "uploaded_file", "file": {"uid": uploaded}},
+        }  # fmt: skip
+        if not known.published:
+            configure(self.client, known.uid, change.columns, change.key)
+        journal.note(change.token, "processing", dataset=known.uid, file=uploaded)
+        where = f"/datasets/{known.uid}/resources/"
+        self.client.ask("PUT", f"{where}{rid}/", body) if rid else self.client.ask("POST", where, body)
+        done = self.client.publish(known.uid)
+        if done.errors:
+            raise PublishRefused(
+                f"The portal could not take {len(done.errors):,} records: {_by_field(done.errors, change.columns)}.",
+                hint="Its list of them is on the dataset's page. Nothing is called released.",
+            )
+        rows = int(connection.execute("SELECT count(*) FROM expected").fetchall()[0][0])
+        return Sent(rows, size, 3, reference=uploaded)
+
+    def _file_resource(self, known: _Known) -> str:
+        """The uid of the file source that ctnb made, empty when there is no source. Raises PublishRefused."""
+        there = self.client.resources(known.uid)
+        ours = [one for one in there if (one.get("datasource") or {}).get("type") == "uploaded_file"]
+        if len(there) > 1 or len(ours) < len(there):
+            raise PublishRefused(
+                f"The dataset has {len(there)} sources, of which {len(ours)} are uploaded files; ctnb replaces one.",
+                hint="For a realtime source write push_url: and push_key: into portal.yml; else take the others out.",
+            )
+        return str(ours[0]["uid"]) if ours else ""
+
+    # -- what is known of a dataset
+
+    def _find(self, dataset_id: str) -> _Known | None:
+        said = self.client.dataset(dataset_id)
+        if said is None:
+            return None
+        title = ((said.get("metadata") or {}).get("default") or {}).get("title") or {}
+        return _Known(
+            str(said["uid"]), str(said["dataset_id"]), bool(said.get("is_published")),
+            bool(said.get("is_restricted")), str(title.get("value") or ""),
+        )  # fmt: skip
+
+    def _must(self, dataset_id: str) -> _Known:
+        known = self._find(dataset_id)
+        if known is None:
+            raise PortalFailed(
+                "The portal has no such dataset any more.", hint="Check the dataset's id in portal.yml."
+            )
+        return known
+
+    def _steps(self, uid: str) -> list[dict[str, Any]]:
+        said = self.client.ask("GET", f"/datasets/{uid}/fields/")
+        return list(said.get("results", []) if isinstance(said, dict) else said or [])
+
+    def _readers(self, uid: str) -> dict[str, str]:
+        """Who may read a restricted dataset by name: mail address and the grant's uid."""
+        said = self.client.ask("GET", f"/datasets/{uid}/security/users/", missing=True)
+        listed = said.get("results", []) if isinstance(said, dict) else said or []
+        mails = {(one.get("user") or {}).get("email") or "": str(one.get("uid", "")) for one in listed}
+        return {mail: found for mail, found in mails.items() if mail}
+
+
+def _expect(connection: duckdb.DuckDBPyConnection, change: Change) -> None:
+    """Make the table `expected`: the rows that must be there afterwards."""
+    key = ", ".join(map(quote_name, change.key))
+    queries = {
+        "replace": "SELECT * FROM data",
+        "append": "SELECT * FROM there UNION ALL SELECT * FROM data",
+        "upsert": f"SELECT * FROM there ANTI JOIN data USING ({key}) UNION ALL SELECT * FROM data",
+        "delete": f"SELECT * FROM there ANTI JOIN data USING ({key})",
+    }
+    connection.execute(f"CREATE TABLE expected AS {queries[change.kind]}")
+
+
+def _doubles(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Without unique-id fields all cells make a record's identity: rows that repeat would become one."""
+    query = "SELECT (SELECT count(*) FROM expected), count(*) FROM (SELECT DISTINCT * FROM expected)"
+    rows, distinct = connection.execute(query).fetchall()[0]
+    return (
+        [f"{rows - distinct:,} rows repeat others, of which the portal keeps one"] if rows > distinct else []
+    )
+
+
+def _by_field(errors: Sequence[Any], columns: Sequence[Column]) -> str:
+    """Errors counted by the contract's columns; other words of the portal may quote data."""
+    names = {column.name for column in columns}
+    tally: dict[str, int] = {}
+    for one in errors:
+        field = str(one.get("field_uid") or "")
+        name = field if field in names else "no column named"
+        tally[name] = tally.get(name, 0) + 1
+    return ", ".join(f"{name} {number:,}" for name, number in tally.items())
+
+
+def _summary(said: dict[str, Any], columns: Sequence[Column]) -> Summary:
+    rows = int(said.get("n") or 0)
+    empty = {one.name: rows - int(said.get(f"n_{at}") or 0) for at, one in enumerate(columns)}
+    totals, extremes = {}, {}
+    for at, column in enumerate(columns):
+        if column.type in NUMERIC:
+            unit = Decimal(1).scaleb(-column.kind.scale)
+            totals[column.name] = Decimal(repr(said.get(f"s_{at}") or 0)).quantize(unit)
+        if column.type in ("date", "timestamp") and said.get(f"min_{at}") is not None:
+            extremes[column.name] = tuple(
+                _moment(column, str(said[f"{edge}_{at}"])) for edge in ("min", "max")
+            )
+    return Summary(rows, empty, totals, extremes)  # type: ignore[arg-type]  # two edges each
+
+
+def _moment(column: Column, text: str) -> str:
+    """A portal's date or time as canonical text."""
+    if column.type == "date":
+        return text[:10]
+    whole, _, fine = text.removesuffix("Z").removesuffix("+00:00").partition(".")
+    return f"{whole}.{fine.ljust(6, '0')}"
+
+
+def _kinds(columns: Sequence[Column]) -> list[tuple[str, Kind]]:
+    return [(column.name, column.kind) for column in columns]
+
+
+def _mark(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8")).hexdigest()[:8]
+
+
+def _slug(title: str) -> str:
+    """The title as an identifier: small letters, digits and -, at most 60."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60].strip("-") or "dataset"
