@@ -18,12 +18,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctnb.values import Kind, canonical_sql, quote_name, quote_text
+from ctnb.values import Kind, canonical_sql, length_sql, quote_name, quote_text
 
 if TYPE_CHECKING:
     import duckdb
 
 TABLE_FORMAT = "ctnb-table/1"
+MANY_ROWS = 50_000
+"""From here on loading Arrow costs less than it saves."""
 KEYED = "hmac-sha256:"
 PLAIN = "sha256:"
 
@@ -78,11 +80,12 @@ def rows_sql(columns: Iterable[tuple[str, Kind]], relation: str) -> str:
     """
     columns = list(columns)
     texts = ", ".join(
-        f"{canonical_sql(kind, quote_name(name))} AS t{n}" for n, (name, kind) in enumerate(columns)
+        f"{canonical_sql(kind, quote_name(name))} AS t{n}, {quote_name(name)} AS v{n}"
+        for n, (name, kind) in enumerate(columns)
     )
     cells = ", ".join(
-        f"CASE WHEN t{n} IS NULL THEN '-' ELSE concat(strlen(t{n}), ':') END, t{n}"
-        for n in range(len(columns))
+        f"CASE WHEN t{n} IS NULL THEN '-' ELSE concat({length_sql(kind, f'v{n}', f't{n}')}, ':') END, t{n}"
+        for n, (_, kind) in enumerate(columns)
     )
     return f"SELECT concat({cells or quote_text('')}) AS row FROM (SELECT {texts or 'NULL'} FROM {relation})"
 
@@ -97,10 +100,10 @@ def of_table(
     """
     columns = list(columns)
     digest = hashlib.sha256(_header(columns))
-    counted = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
-    digest.update(f"{counted[0]}\n".encode("ascii"))
+    rows = int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
+    digest.update(f"{rows}\n".encode("ascii"))
     query = f"SELECT sha256(row) || chr(10) AS h FROM ({rows_sql(columns, relation)}) ORDER BY h"
-    for batch in _batches(connection, query):
+    for batch in _batches(connection, query, many=rows > MANY_ROWS):
         digest.update(batch)
     return PLAIN + digest.hexdigest()
 
@@ -110,8 +113,17 @@ def _header(columns: list[tuple[str, Kind]]) -> bytes:
     return canonical_json([TABLE_FORMAT, listed]) + b"\n"
 
 
-def _batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterable[bytes]:
-    """The row hashes of `query`, each followed by a line feed, in pieces."""
-    cursor = connection.execute(query)
-    while rows := cursor.fetchmany(20_000):
-        yield "".join(row[0] for row in rows).encode("ascii")
+def _batches(
+    connection: duckdb.DuckDBPyConnection, query: str, *, many: bool
+) -> Iterable[memoryview | bytes]:
+    """The texts of the one column of `query`, one after the other, in pieces; quicker through Arrow where `many`."""
+    if not many:
+        cursor = connection.execute(query)
+        while rows := cursor.fetchmany(20_000):
+            yield "".join(row[0] for row in rows).encode("ascii")
+        return
+    for batch in connection.sql(query).to_arrow_reader(100_000):
+        _, places, texts = batch.column(0).buffers()
+        start = batch.column(0).offset
+        first, last = (memoryview(places).cast("i")[place] for place in (start, start + len(batch)))
+        yield memoryview(texts)[first:last]

@@ -174,7 +174,7 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, columns: Sequence[C
     temporary = path.with_name(f".{path.name}.part")
     connection.execute(
         f"COPY (SELECT {casts} FROM ({query})) TO {quote_text(str(temporary))} "
-        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {GROUP_ROWS}, "
+        f"(FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {GROUP_ROWS}, "
         f"KV_METADATA {{ctnb: {quote_text(described)}}})"
     )
     temporary.replace(path)

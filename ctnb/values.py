@@ -149,59 +149,82 @@ def quote_text(text: str) -> str:
 
 def parse_sql(kind: Kind, expression: str) -> str:
     """SQL that turns the non-null VARCHAR `expression` into a value of `kind`, or NULL where it cannot."""
-    full = _PARSERS[kind.type](kind, expression)
-    plain = _plain_sql(kind, expression)
-    if plain is None:
-        return full
-    value, written = plain
-    return f"CASE WHEN {written} = {expression} THEN {value} ELSE {full} END"
+    quick = quick_sql(kind, expression)
+    return parse_quickly_sql(kind, expression, quick) if quick else _PARSERS[kind.type](kind, expression)
 
 
-def _plain_sql(kind: Kind, x: str) -> tuple[str, str] | None:
+def quick_sql(kind: Kind, x: str) -> str | None:
     """
-    A cheap conversion of `x`, and SQL for its value written again, for kinds that have one.
+    A cheap conversion of the VARCHAR `x`, which takes too much and is to be held against it; None for kinds without.
+
+    For `parse_quickly_sql`, of which it is the better half where it stands in a column of its own.
+    """
+    if kind.type in ("date", "timestamp") and kind.format is not None:
+        return f"try_strptime({x}, {quote_text(strptime_format(kind.format))})"
+    if kind.type in ("integer", "number", "money", "percent", "date", "timestamp"):
+        return f"TRY_CAST({x} AS {parquet_type(kind)})"
+    return None
+
+
+def parse_quickly_sql(kind: Kind, x: str, quick: str) -> str:
+    """
+    SQL that is `parse_sql` of `x`, given `quick`, the SQL or the column that holds `quick_sql` of it.
 
     A text that comes back as it was needs no closer look; DuckDB evaluates the rest of a CASE, which costs three
     to eight times as much, only for the others.
     """
-    if kind.type in ("date", "timestamp") and kind.format is not None:
-        words = quote_text(strptime_format(kind.format))
-        value = f"try_strptime({x}, {words})"
-        day = _day(value, kind.format) if kind.type == "date" else value
-        return day, f"strftime({value}, {words})"
-    value = f"TRY_CAST({x} AS {parquet_type(kind)})"
-    if kind.type in ("integer", "number", "money", "percent"):
-        return value, f"CAST({value} AS VARCHAR)"
-    if kind.type == "date":  # ten characters: neither a year beyond 9999 nor the word infinity
-        return value, f"CASE WHEN length({x}) = 10 THEN CAST({value} AS VARCHAR) END"
-    if kind.type == "timestamp":
-        written = (
-            f"CAST({value} AS VARCHAR)"  # a blank or T in the eleventh place: neither 12020 nor infinity
-        )
-        return (
-            value,
-            f"CASE WHEN {x} LIKE '____-__-__ %' THEN {written}"
-            f" WHEN {x} LIKE '____-__-__T%' THEN replace({written}, ' ', 'T') END",
-        )
-    return None
+    value, same = _same_sql(kind, x, quick)
+    return f"CASE WHEN {same} THEN {value} ELSE {_PARSERS[kind.type](kind, x)} END"
+
+
+def _same_sql(kind: Kind, x: str, quick: str) -> tuple[str, str]:
+    """SQL for the value that `quick` gives, and for whether it is written as `x` is."""
+    written = f"CAST({quick} AS VARCHAR)"
+    if kind.type not in ("date", "timestamp"):
+        return quick, f"{written} = {x}"
+    if kind.format is not None:
+        day = _day(quick, kind.format) if kind.type == "date" else quick
+        return day, f"strftime({quick}, {quote_text(strptime_format(kind.format))}) = {x}"
+    name = kind.type.upper()  # four digits of a year: neither 12020 nor infinity
+    inside = f"{quick} >= {name} '0001-01-01' AND {quick} < {name} '10000-01-01'"
+    if kind.type == "date":
+        return quick, f"{written} = {x} AND {inside}"
+    return (
+        quick,
+        f"{written} = {x} AND {inside} THEN {quick} WHEN replace({written}, ' ', 'T') = {x} AND {inside}",
+    )
 
 
 def canonical_sql(kind: Kind, expression: str) -> str:
     """SQL for the canonical text of a typed `expression`; NULL stays NULL."""
+    x = expression
     if kind.type == "timestamp":
-        return _quickly(
-            expression, "TIMESTAMP", _padded(expression), f"strftime({expression}, '%Y-%m-%dT%H:%M:%S.%f')"
+        full = f"strftime({x}, '%Y-%m-%dT%H:%M:%S.%f')"
+        whole = f"replace(CAST({x} AS VARCHAR), ' ', 'T') || '.000000'"
+        second = f"epoch_us({x}) % 1000000 = 0"  # of an infinity too, which the years leave out first
+        return (
+            f"CASE WHEN {_of_four_digits(kind, x)} THEN CASE WHEN {second} THEN {whole} ELSE {_padded(x)} END "
+            f"ELSE {full} END"
         )
     if kind.type == "date":
-        return _quickly(
-            expression, "DATE", f"CAST({expression} AS VARCHAR)", f"strftime({expression}, '%Y-%m-%d')"
-        )
-    return f"CAST({expression} AS VARCHAR)"
+        full = f"strftime({x}, '%Y-%m-%d')"
+        return f"CASE WHEN {_of_four_digits(kind, x)} THEN CAST({x} AS VARCHAR) ELSE {full} END"
+    return f"CAST({x} AS VARCHAR)"
 
 
-def _quickly(x: str, kind: str, quick: str, full: str) -> str:
-    """`quick` for the years that a cast writes as strftime does, but in a fifth of the time; else `full`."""
-    return f"CASE WHEN {x} >= {kind} '0001-01-01' AND {x} < {kind} '9999-12-31' THEN {quick} ELSE {full} END"
+def length_sql(kind: Kind, expression: str, text: str) -> str:
+    """SQL for how many bytes of UTF-8 `text`, the canonical text of the typed `expression`, is, as decimal digits."""
+    counted = f"CAST(strlen({text}) AS VARCHAR)"
+    known = {"date": 10, "timestamp": 26}.get(kind.type)
+    if known is None:
+        return counted
+    return f"CASE WHEN {_of_four_digits(kind, expression)} THEN '{known}' ELSE {counted} END"
+
+
+def _of_four_digits(kind: Kind, x: str) -> str:
+    """SQL for whether the year of `x` is one that a cast writes as strftime does, but in a fifth of the time."""
+    name = kind.type.upper()
+    return f"{x} >= {name} '0001-01-01' AND {x} < {name} '9999-12-31'"
 
 
 def _padded(x: str) -> str:

@@ -136,11 +136,12 @@ def test_what_counts_changes_the_digest(one: tuple[Columns, Rows], other: tuple[
     assert as_computed(*one) != as_computed(*other)
 
 
-def test_a_large_table_is_hashed_in_pieces() -> None:
+@pytest.mark.parametrize("count", [45_000, 230_000], ids=["as Python's objects", "through Arrow"])
+def test_a_large_table_is_hashed_in_pieces(count: int) -> None:
     """More rows than one piece give the digest of the definition too."""
-    rows = [[str(number)] for number in range(45_000)]
+    rows = [[str(number)] for number in range(count)]
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE typed AS SELECT range::BIGINT AS a FROM range(45000)")
+        connection.execute(f"CREATE TABLE typed AS SELECT range::BIGINT AS a FROM range({count})")
         found = digests.of_table(connection, "typed", [("a", Kind("integer"))])
     assert as_written([("a", Kind("integer"))], rows) == found
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ctnb.contracts.columns import Column
-from ctnb.values import BLANKS, Kind, parse_sql, quote_name, quote_text, trimmed
+from ctnb.values import (
+    BLANKS,
+    Kind,
+    parse_quickly_sql,
+    parse_sql,
+    quick_sql,
+    quote_name,
+    quote_text,
+    trimmed,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -15,26 +24,29 @@ if TYPE_CHECKING:
 
 
 def make_cells(
-    connection: duckdb.DuckDBPyConnection, job: Job, relations: Sequence[str], typed_dates: Sequence[bool]
-) -> None:
+    connection: duckdb.DuckDBPyConnection, job: Job, relations: Sequence[str], typed_dates: Sequence[bool],
+    *, raw: Collection[str] = (),
+) -> None:  # fmt: skip
     """
     The view `cells` over `relations`, which hold the rows of each file of `job`.
 
     It has the file's number `_file`, the row's `_row`, for each lookup whether the row has no match there,
-    `_miss_<n>`, and for each column the text `r_<name>` (null when empty) and the value `t_<name>`.
+    `_miss_<n>`, and for each column the text `r_<name>` (null when empty, but for the columns `raw`) and the value
+    `t_<name>`.
     """
     columns = job.dataset.contract.read_columns
     for one, relation, dated in zip(job.inputs, relations, typed_dates, strict=True):
         misses = "".join(f", l{look.number}.hit IS NULL AS _miss_{look.number}" for look in job.lookups)
-        texts = ", ".join(_texts(one, columns))
+        texts = ", ".join(_texts(one, columns, raw))
         joined = " ".join([f"{relation} n", *one.joined])
-        values = ", ".join(
-            f"{_value(c.kind, quote_name('r_' + c.name), dated)} AS {quote_name('t_' + c.name)}"
-            for c in columns
-        )
+        values = ", ".join(f"{_value(c, dated)} AS {quote_name('t_' + c.name)}" for c in columns)
         query = f"SELECT {one.number} AS _file, n._row AS _row{misses}, {texts} FROM {joined}"
         connection.execute(f"CREATE VIEW texts_{one.number} AS {query}")
-        connection.execute(f"CREATE VIEW cells_{one.number} AS SELECT *, {values} FROM texts_{one.number}")
+        # a cast in a column of its own is computed once; in a CASE it is for the test and again for the value
+        quick = ", ".join(f"{sql} AS {name}" for name, sql in _quick(columns))
+        staged = f"(SELECT *, {quick} FROM texts_{one.number})" if quick else f"texts_{one.number}"
+        kept = f"* EXCLUDE ({', '.join(name for name, _ in _quick(columns))})" if quick else "*"
+        connection.execute(f"CREATE VIEW cells_{one.number} AS SELECT {kept}, {values} FROM {staged}")
     whole = " UNION ALL ".join(f"SELECT * FROM cells_{one.number}" for one in job.inputs)
     connection.execute(f"CREATE VIEW cells AS {whole}")
 
@@ -54,17 +66,28 @@ def text_or_null(cell: str, empty: Sequence[str]) -> str:
     return f"CASE WHEN ascii({cell}) > {max(map(ord, BLANKS))} THEN {cell} ELSE {closely} END"
 
 
-def _texts(one: Input, columns: Sequence[Column]) -> list[str]:
+def _texts(one: Input, columns: Sequence[Column], raw: Collection[str]) -> list[str]:
     """SQL for each column's text; what was looked up went through its lookup's own nulls."""
     empty = empty_words(one.source.nulls)
-    made = [text_or_null(cell.text, empty) if cell.own else cell.text for cell in one.cells]
-    return [f"{text} AS {quote_name('r_' + column.name)}" for text, column in zip(made, columns, strict=True)]
+    return [
+        f"{text_or_null(cell.text, empty) if cell.own and column.name not in raw else cell.text} "
+        f"AS {quote_name('r_' + column.name)}"
+        for cell, column in zip(one.cells, columns, strict=True)
+    ]
 
 
-def _value(kind: Kind, text: str, typed_dates: bool) -> str:
+def _quick(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    """The columns of cheap conversions, with their SQL, for the kinds that have one."""
+    made = [(c.name, quick_sql(c.kind, quote_name("r_" + c.name))) for c in columns]
+    return [(quote_name("q_" + name), sql) for name, sql in made if sql]
+
+
+def _value(column: Column, typed_dates: bool) -> str:
     """SQL for the value of a cell: a cell that is a date itself is one whatever format the contract gives."""
+    kind, text = column.kind, quote_name("r_" + column.name)
     if not typed_dates or kind.type not in ("date", "timestamp"):
-        return parse_sql(kind, text)
+        quick = quick_sql(kind, text) and quote_name("q_" + column.name)
+        return parse_quickly_sql(kind, text, quick) if quick else parse_sql(kind, text)
     iso, at = Kind("date"), parse_sql(Kind("timestamp"), text)
     midnight = f"CASE WHEN {at} = date_trunc('day', {at}) THEN CAST({at} AS DATE) END"
     typed = [midnight if kind.type == "date" else at, parse_sql(iso, text)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ctnb.constraints import cell_rules, repeated_sql
@@ -11,6 +11,7 @@ from ctnb.contracts.columns import Column
 from ctnb.contracts.transforms import Drop, Suppress
 from ctnb.datasets import Dataset
 from ctnb.errors import ContractInvalid
+from ctnb.reads.cells import empty_words, text_or_null
 from ctnb.reads.inputs import Job
 from ctnb.values import quote_name
 
@@ -58,11 +59,17 @@ class Unique:
         return f"SELECT * FROM ({query}) AS repeated({_row(len(self.names))})"
 
 
-def cell_checks(dataset: Dataset, allowed: Mapping[str, str]) -> list[Check]:
-    """The rules that judge one cell each; `allowed` has, by column, a query for its reference table."""
+def cell_checks(dataset: Dataset, allowed: Mapping[str, str], *, raw: Collection[str] = ()) -> list[Check]:
+    """
+    The rules that judge one cell each; `allowed` has, by column, a query for its reference table.
+
+    The texts of the columns `raw` are those of the source, where only blanks mean empty.
+    """
     made = []
     for column in dataset.contract.read_columns:
         text, value = quote_name("r_" + column.name), quote_name("t_" + column.name)
+        if column.name in raw:  # only a cell without a value is looked at closely
+            text = f"(CASE WHEN {value} IS NULL THEN {text_or_null(text, empty_words(()))} ELSE {text} END)"
         found = cell_rules(column, value, empty=f"{text} IS NULL", allowed=allowed.get(column.name))
         if column.type not in ("text", "code"):
             found.insert(0, (f"type {column.type}", f"{text} IS NOT NULL AND {value} IS NULL"))

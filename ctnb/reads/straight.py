@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctnb import tables
 from ctnb.reads.accounts import ColumnCount, Reading
-from ctnb.reads.cells import make_cells
+from ctnb.reads.cells import empty_words, make_cells
 from ctnb.reads.checks import Unique, cell_checks, row_checks, uniques, values_of
 from ctnb.reads.inputs import Job
 from ctnb.reads.references import load_references
@@ -39,9 +39,12 @@ def read_straight(job: Job, folder: Path) -> Reading | None:
     columns = job.dataset.contract.read_columns
     with tables.connect(folder, threads=2, memory_mb=STRAIGHT_MB) as connection:
         allowed = load_references(connection, job, folder)
-        make_cells(connection, job, relations, [False] * len(relations))
+        raw = _left_raw(job)
+        make_cells(connection, job, relations, [False] * len(relations), raw=raw)
         try:
-            table = tables.write(connection, _all_or_none(job, allowed), columns, folder / "read.parquet")
+            table = tables.write(
+                connection, _all_or_none(job, allowed, raw), columns, folder / "read.parquet"
+            )
         except duckdb.Error:  # its text may quote the row
             return None
         if any(_repeats(connection, table, one) for one in uniques(job.dataset)):
@@ -64,10 +67,22 @@ def _rows_are_told_apart(job: Job) -> bool:
     return len(job.gathered.parts) > 1 and any(part.rows is not None for part in job.gathered.parts)
 
 
-def _all_or_none(job: Job, allowed: Mapping[str, str]) -> str:
+def _left_raw(job: Job) -> frozenset[str]:
+    """
+    The columns of which only the cells without a value have to be looked at: is it empty, or does it not fit?
+
+    No value but a text's is made of blanks; a word that means empty could be one.
+    """
+    if any(empty_words(one.source.nulls) != [""] for one in job.inputs):
+        return frozenset()
+    columns = job.dataset.contract.read_columns
+    return frozenset(column.name for column in columns if column.type not in ("text", "code"))
+
+
+def _all_or_none(job: Job, allowed: Mapping[str, str], raw: Collection[str]) -> str:
     """The typed cells of `cells`; reading it fails at the first row that breaks a rule."""
     columns = job.dataset.contract.read_columns
-    checks = [*cell_checks(job.dataset, allowed), *row_checks(job, values_of(columns))]
+    checks = [*cell_checks(job.dataset, allowed, raw=raw), *row_checks(job, values_of(columns))]
     bad = " OR ".join(f"coalesce({check.test}, false)" for check in checks) or "false"
     first, *others = (quote_name("t_" + column.name) for column in columns)
     named = [f"CASE WHEN {bad} THEN error('a row does not fit') ELSE {first} END", *others]

@@ -138,19 +138,27 @@ def _bodies(source: Delimited, width: int) -> Iterator[list[str]]:
 
 def _check_lines(path: Path) -> None:
     """Refuse a file with a line no cell could fill, before anything holds it in memory. Raises SourceInvalid."""
-    number, length = 1, 0
+    done, length = 0, 0
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
-            if end < 0:
-                length += len(chunk)
-            else:
-                number, length = number + max(chunk.count(b"\n"), 1), len(chunk) - end - 1
+            length = length + len(chunk) if end < 0 else len(chunk) - end - 1
+            done += len(chunk)
             if length > CELL_LIMIT:
+                number = _line_ends(path, done - length) + 1
                 raise SourceInvalid(
                     f"The source cannot be read at line {number:,}: it is longer than {CELL_LIMIT >> 20} MB.",
                     hint="Export it anew: line ends, or a quotation mark, may be missing.",
                 )
+
+
+def _line_ends(path: Path, size: int) -> int:
+    """How many lines end in the first `size` bytes of `path`; counted only for a message, because it takes time."""
+    feeds = returns = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(min(CHUNK_BYTES, size)):
+            feeds, returns, size = feeds + chunk.count(b"\n"), returns + chunk.count(b"\r"), size - len(chunk)
+    return feeds or returns
 
 
 def _records(path: Path, delimiter: str) -> Iterator[list[str]]:
