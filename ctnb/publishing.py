@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctnb import clock, digests, ledger, records, releases, secrets
+from ctnb.clients.opendatasoft import Opendatasoft, push_place
 from ctnb.clients.socrata import Credentials, Socrata
+from ctnb.contracts.push_sources import push_source
 from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError, PublishRefused, ReviewNotCleared, SettingsInvalid
 from ctnb.portals import local, planning, sending
 from ctnb.portals.interface import Portal
 from ctnb.portals.journal import Journal
+from ctnb.portals.opendatasoft import OpendatasoftPortal
 from ctnb.portals.planning import Target, Wanted
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.portals.socrata import SocrataPortal
@@ -25,7 +28,7 @@ from ctnb.privacy import decisions, reviews
 from ctnb.privacy.decisions import Clearance
 from ctnb.privacy.reviews import Review
 from ctnb.records import RunRecord, SendFacts
-from ctnb.settings import Project
+from ctnb.settings import PortalSettings, Project
 from ctnb.tables import Table
 
 
@@ -46,14 +49,16 @@ def target(project: Project, dataset: Dataset, portal: str) -> Iterator[Target]:
     Raises NameUnknown, SettingsInvalid, UsageError (a secret that is not set), PortalFailed.
     """
     known = releases.dataset_id(project, dataset, portal)
-    with opened(project, portal) as there:
+    with opened(project, portal, dataset) as there:
         yield Target(there, known)
 
 
 @contextmanager
-def opened(project: Project, name: str) -> Iterator[Portal]:
+def opened(project: Project, name: str, dataset: Dataset | None = None) -> Iterator[Portal]:
     """
     The portal `name` as the account of ctnb.yml; the embedded portal is started when nothing answers.
+
+    Where records of `dataset` are pushed to on an Opendatasoft portal is said by its portal.yml.
 
     Raises NameUnknown, SettingsInvalid, UsageError (a secret that is not set), PortalFailed.
     """
@@ -64,6 +69,9 @@ def opened(project: Project, name: str) -> Iterator[Portal]:
             client = Socrata(url, local.credentials(project), timeout_s=timeout_s)
             yield SocrataPortal(name, client, one_request_bytes=limit)
         return
+    if settings.kind == "opendatasoft":
+        yield _opendatasoft(name, settings, dataset)
+        return
     if not settings.url or not settings.key_id or not settings.key_secret:
         raise SettingsInvalid(
             f"Portal {name} of ctnb.yml needs url:, key_id: and key_secret:.",
@@ -72,6 +80,18 @@ def opened(project: Project, name: str) -> Iterator[Portal]:
     account = Credentials(secrets.value(settings.key_id), secrets.value(settings.key_secret))
     client = Socrata(settings.url, account, timeout_s=timeout_s)
     yield SocrataPortal(name, client, one_request_bytes=limit)
+
+
+def _opendatasoft(name: str, settings: PortalSettings, dataset: Dataset | None) -> Portal:
+    if not settings.url or not settings.api_key:
+        raise SettingsInvalid(
+            f"Portal {name} of ctnb.yml needs url: and api_key:.",
+            hint="The key names a secret: api_key: {secret: NAME}.",
+        )
+    key, source = secrets.value(settings.api_key), push_source(dataset.folder, name) if dataset else None
+    client = Opendatasoft(settings.url, key, timeout_s=settings.timeout_s, process_s=settings.process_s)
+    place = push_place(source.push_url, secrets.value(source.push_key)) if source else None
+    return OpendatasoftPortal(name, client, place)
 
 
 def clearance(project: Project, dataset: Dataset, review: Review, portal: str) -> Clearance:

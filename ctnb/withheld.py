@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from ctnb import secrets
+from ctnb.contracts import push_sources
 from ctnb.datasets import Dataset
 from ctnb.places import customs
 from ctnb.secrets import SecretReference
@@ -30,4 +31,5 @@ def _references(project: Project, dataset: Dataset | None) -> Iterable[SecretRef
     yield from secrets.references(project.settings)
     if dataset is not None:
         yield from secrets.references(dataset.contract)
+        yield from push_sources.references(dataset.folder)
         yield from customs.references(dataset.contract.source)
