@@ -24,6 +24,11 @@ def main() -> None:
     parser.add_argument("--chunk-bytes", type=int, default=4 * 2**20, help="how uploads are best cut (4 MiB)")
     parser.add_argument("--approval", action="store_true", help="a revision needs a second publisher")
     parser.add_argument("--faults", action="store_true", help="publishers may ask for faults at /_faults")
+    parser.add_argument(
+        "--processing-s", type=float, default=0.0, help="how long an Opendatasoft publish takes"
+    )
+    parser.add_argument("--records-limit", type=int, help="how many records an Opendatasoft dataset may hold")
+    parser.add_argument("--strict-push", action="store_true", help="refuse pushed fields that are not known")
     given = parser.parse_args()
     if (given.certificate is None) != (given.key is None):
         parser.error("--certificate and --key go together")
@@ -41,6 +46,9 @@ def main() -> None:
         chunk_bytes=given.chunk_bytes,
         approval=given.approval,
         faults=given.faults,
+        processing_s=given.processing_s,
+        records_limit=given.records_limit,
+        strict_push=given.strict_push,
     )
 
 

@@ -84,6 +84,8 @@ class Route:
     action: Action
     writes: bool = False
     """Runs alone, in one transaction that is committed before the answer is sent."""
+    identifies: bool = True
+    """False: the action finds out itself who calls."""
 
 
 _NUMBERS = ("seq", "source", "input", "output", "transform", "chunk", "offset", "job")

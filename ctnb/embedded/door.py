@@ -22,6 +22,7 @@ from . import pages
 from .accounts import identify
 from .answers import HTML, Answer, Call, Refused, Route, legacy, modern
 from .faults import Faults
+from .ods_answers import failed, speaks, unfound
 from .store import Store
 from .workshop import Workshop
 
@@ -65,7 +66,8 @@ class Door(tornado.web.RequestHandler):
     def set_default_headers(self) -> None:
         self.set_header("Server", "ctnb")
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("X-Socrata-RequestId", secrets.token_hex(16))
+        if not speaks(self.request.path):
+            self.set_header("X-Socrata-RequestId", secrets.token_hex(16))
 
     def prepare(self) -> None:
         self.portal.busy.add(self)
@@ -116,6 +118,8 @@ class Door(tornado.web.RequestHandler):
         for one, match in known:
             if one.method == method:
                 return one, {name: text for name, text in match.groupdict().items() if text is not None}
+        if speaks(path):
+            raise unfound(path, self.request.query, bool(known), self.portal.routes)
         if known:
             raise modern(405, "method-not-allowed", "This address does not take that method")
         raise legacy(404, "not_found", "Not found")
@@ -151,9 +155,15 @@ class Door(tornado.web.RequestHandler):
             return refused.answer()
         except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and nothing can store
             message = "The request holds text that is not Unicode"
+            if speaks(self.request.path):
+                return failed(self.request.path, 400, "parse_error", message).answer()
             return modern(400, "req.body.malformed-json", message, row=1, column=1).answer()
         except Exception as error:  # noqa: BLE001  a bug or a full disk: the caller gets 500, the log its place
-            return _broken(error)
+            answer = _broken(error)
+            if speaks(self.request.path):
+                message = "A server error occurred."
+                return failed(self.request.path, 500, "internal_error", message).answer()
+            return answer
 
     def write_route(self, found: Route, call: Call, names: Mapping[str, str]) -> Answer:
         with self.portal.store.writing() as connection:
@@ -221,7 +231,7 @@ def known(connection: sqlite3.Connection, call: Call) -> Call:
 
 def act(found: Route, call: Call, connection: sqlite3.Connection, names: Mapping[str, str]) -> Answer:
     """The route's answer to a call, signed in. Raises Refused."""
-    return found.action(known(connection, call), connection, names)
+    return found.action(known(connection, call) if found.identifies else call, connection, names)
 
 
 def _close(answer: Answer | None, store: Store, connection: sqlite3.Connection) -> None:

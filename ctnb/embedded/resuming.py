@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .applying import apply_revision
 from .drafts import prepare
+from .ods_processing import process
+from .ods_store import prepare as prepare_ods
 from .preparing import parse_source, run_output
 from .workshop import Workshop, uploads_of
 
@@ -13,6 +15,8 @@ _UNFINISHED = (
     ("output_schemas", "document ->> '$.completed_at' IS NULL"
      " AND document ->> '$.output_columns[0].transform.failed_at' IS NULL", run_output),
     ("jobs", "document ->> '$.finished_at' IS NULL", apply_revision),
+    ("ods_datasets", "status ->> '$.status' IN ('queued', 'processing', 'deleting', 'aborting_processing')",
+     process),
 )  # fmt: skip
 
 
@@ -20,6 +24,7 @@ def resume(workshop: Workshop) -> None:
     """Make the tables of drafts, delete files nothing names, and queue what was committed and not finished."""
     with workshop.store.writing() as connection:
         prepare(connection)
+        prepare_ods(connection)
         known = uploads_of(connection)
         waiting = [
             (work, int(row[0]))

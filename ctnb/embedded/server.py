@@ -25,7 +25,7 @@ import tornado.web
 
 from ctnb.errors import UsageError
 
-from . import configs, listings, outputs, pages, revisions, soda_read, soda_write, uploads, views
+from . import configs, listings, ods, outputs, pages, revisions, soda_read, soda_write, uploads, views
 from .answers import Route
 from .certificates import own_certificate, tls_context
 from .door import Door, Portal
@@ -48,6 +48,7 @@ ROUTES: tuple[Route, ...] = (
     *configs.ROUTES,
     *listings.ROUTES,
     *pages.ROUTES,
+    *ods.ROUTES,
 )
 BODY_LIMIT_BYTES = 512 * 2**20
 END_S = 10.0
@@ -78,6 +79,12 @@ class Options:
     """A revision is applied once a second publisher approves it."""
     faults: bool = False
     """Publishers may say, at /_faults, which of the next requests go wrong."""
+    processing_s: float = 0.0
+    """How long Opendatasoft's publish and unpublish stay in their states before anything is done."""
+    records_limit: int | None = None
+    """How many records the plan of an Opendatasoft dataset allows."""
+    strict_push: bool = False
+    """A pushed record with a field that the Opendatasoft dataset does not have is refused."""
 
 
 def serve(file: Path, **options: Any) -> None:
@@ -109,7 +116,15 @@ async def _serve(listener: socket.socket, file: Path, given: Options, tls: ssl.S
     host = given.host
     own = frozenset({"127.0.0.1", "localhost", "::1", *({host} if _loopback(host) else ()), *given.names})
     store = Store(file)
-    workshop = Workshop(store, given.clock, chunk_bytes=given.chunk_bytes, approval=given.approval)
+    workshop = Workshop(
+        store,
+        given.clock,
+        chunk_bytes=given.chunk_bytes,
+        approval=given.approval,
+        processing_s=given.processing_s,
+        records_limit=given.records_limit,
+        strict_push=given.strict_push,
+    )
     routes = (*ROUTES, *FAULT_ROUTES) if given.faults else ROUTES
     faults = Faults(store) if given.faults else None
     portal = Portal(store, routes, own, given.body_limit, given.clock, workshop, faults=faults)

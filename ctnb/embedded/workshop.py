@@ -40,9 +40,13 @@ class Workshop:
         *,
         chunk_bytes: int = CHUNK_BYTES,
         approval: bool = False,
+        processing_s: float = 0.0,
+        records_limit: int | None = None,
+        strict_push: bool = False,
     ) -> None:
         self.store, self.clock = store, clock
         self.chunk_bytes, self.approval = chunk_bytes, approval
+        self.processing_s, self.records_limit, self.strict_push = processing_s, records_limit, strict_push
         self.folder = store.file.with_name(store.file.name + ".uploads")
         self._worker = ThreadPoolExecutor(1, "worker")
         self._ending = threading.Event()
@@ -92,6 +96,11 @@ class Workshop:
         """Raises Ended when the portal is ending."""
         if self._ending.is_set():
             raise Ended
+
+    def pause(self, seconds: float) -> None:
+        """Let a piece of work last longer. Raises Ended when the portal is ending."""
+        self._ending.wait(seconds)
+        self.check()
 
     def close(self) -> None:
         """Stop the work under way and wait for the worker."""

@@ -1,0 +1,12 @@
+"""Every address of Opendatasoft's interfaces that the embedded portal answers."""
+
+from __future__ import annotations
+
+from . import ods_automation, ods_configuration, ods_push, ods_resources
+
+ROUTES = (
+    *ods_push.ROUTES,
+    *ods_automation.ROUTES,
+    *ods_configuration.ROUTES,
+    *ods_resources.ROUTES,
+)
