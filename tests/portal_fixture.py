@@ -59,7 +59,9 @@ class Running:
     def rows(self, uid: str, **parameters: str) -> list[dict[str, Any]]:
         """The rows of a dataset; parameters without their `$`."""
         named = {f"${name}": value for name, value in parameters.items()}
-        answer = self.ask("GET", f"/resource/{uid}.json", params={"$order": ":id", **named})
+        grouped = "(" in parameters.get("select", "") or "group" in parameters
+        order = {} if grouped or "query" in parameters else {"$order": ":id"}
+        answer = self.ask("GET", f"/resource/{uid}.json", params={**order, **named})
         assert answer.status_code == 200, answer.text
         return list(answer.json())
 

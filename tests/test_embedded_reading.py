@@ -157,7 +157,7 @@ def test_select_aliases_stars_and_aggregates(portal: Running, sales: str) -> Non
     assert [expected] == portal.rows(sales, select=aggregates, order="count(*)")
     assert portal.rows(sales, select="town as place", limit="1") == [{"place": "Avon"}]
     first = portal.rows(sales, select=":*, *", limit="1")[0]
-    assert list(first)[:4] == [":id", ":created_at", ":updated_at", "id"]
+    assert list(first)[:5] == [":id", ":created_at", ":updated_at", ":version", "id"]
 
 
 def test_groups_are_counted_and_filtered(portal: Running, sales: str) -> None:

@@ -11,9 +11,8 @@ import pytest
 
 from ctnb.embedded.cells import TEXT, TYPES
 from ctnb.embedded.decimals import pack
-from ctnb.embedded.expressions import parse_expression
 from ctnb.embedded.identifiers import ROW_ID
-from ctnb.embedded.soql import Malformed
+from ctnb.embedded.soql import Malformed, parse_expression
 from ctnb.embedded.transforms import Mistaken, Plan
 from ctnb.embedded.vectors import teach
 from ctnb.embedded.workshop import engine

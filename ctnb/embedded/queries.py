@@ -4,49 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from .answers import Refused, legacy, modern
+from .answers import modern
 from .catalogue import View
-from .cells import TEXT, CellType
-from .compiler import SYSTEM_FIELDS, Compiler, Sql, field_names, is_aggregate
+from .compiler import Source, source_of
 from .soql import (
     Apply,
     Field,
     Literal,
     Malformed,
     Node,
-    Ordered,
     Selected,
     Star,
+    Statement,
     parse_condition,
     parse_group,
     parse_order,
+    parse_query,
     parse_select,
 )
+from .statements import Compiled, Output, compile_statement, malformed
+
+__all__ = ["Compiled", "Output", "Parameters", "Query", "compile_query", "read_query", "sort_parameters"]
 
 T = TypeVar("T")
 DEFAULT_LIMIT = 1000
-_CLAUSES = ("$select", "$where", "$order", "$group", "$having", "$limit", "$offset", "$q")
+_CLAUSES = ("$select", "$where", "$order", "$group", "$having", "$limit", "$offset", "$q", "$query")
 _OPTIONS = ("$$app_token", "$$exclude_system_fields", "$$version", "$$bom")
-
-
-@dataclass(frozen=True)
-class Output:
-    """One column of an answer."""
-
-    name: str
-    kind: CellType
-
-
-@dataclass(frozen=True)
-class Question:
-    """One statement with its values, and the columns of its rows."""
-
-    sql: str
-    values: tuple[Any, ...]
-    outputs: tuple[Output, ...]
+_BESIDE_QUERY = ("$query", "$order", "$limit", "$offset")
 
 
 @dataclass(frozen=True)
@@ -55,6 +42,16 @@ class Parameters:
 
     clauses: dict[str, str]
     filters: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked: statements, each over the rows of the one before, and plain filters of the first."""
+
+    statements: tuple[Statement, ...]
+    lines: dict[str, str]
+    """The texts of the clauses, for positions in messages."""
+    filters: tuple[Node, ...] = ()
 
 
 def sort_parameters(query: Sequence[tuple[str, str]]) -> Parameters:
@@ -71,146 +68,100 @@ def sort_parameters(query: Sequence[tuple[str, str]]) -> Parameters:
     return Parameters({name: value for name, value in clauses.items() if value.strip()}, tuple(filters))
 
 
-def compile_question(view: View, parameters: Parameters) -> Question:
-    """The statement for `parameters` over `view`. Raises Refused (400)."""
-    return _Question(view, parameters).compiled()
+def read_query(parameters: Parameters, *, limit: int | None = DEFAULT_LIMIT) -> Query:
+    """
+    The parsed query of a request; `limit` holds where it names none (None: every row). Raises Refused (400).
+
+    Beside $query stand only $order, $limit and $offset, which hold where the statement has no such clause: a
+    widely used client adds them to every address, to page.
+    """
+    clauses = parameters.clauses
+    if "$query" in clauses:
+        return _whole(parameters, limit)
+    selected = _parsed(clauses, "$select", parse_select) or Statement()
+    statement = Statement(
+        selected.selected,
+        selected.distinct,
+        where=_parsed(clauses, "$where", parse_condition),
+        groups=tuple(_parsed(clauses, "$group", parse_group) or ()),
+        having=_parsed(clauses, "$having", parse_condition),
+        ordered=tuple(_parsed(clauses, "$order", parse_order) or ()),
+        search=clauses.get("$q"),
+        limit=_number(clauses, "$limit", limit),
+        offset=_number(clauses, "$offset", None),
+    )
+    if clauses.get("$$exclude_system_fields", "true").lower() == "false":
+        statement = _with_system_fields(statement)
+    filters = tuple(
+        Apply("=", (Field(name.lower(), 1), Literal("text", value))) for name, value in parameters.filters
+    )
+    return Query((statement,), clauses, filters)
 
 
-class _Question:
-    def __init__(self, view: View, parameters: Parameters) -> None:
-        self.view = view
-        self.clauses = parameters.clauses
-        self.filters = parameters.filters
-        self.selected = self.parsed("$select", parse_select) or [Selected(Star(), None)]
-        self.groups = self.parsed("$group", parse_group) or []
-        self.aliases = {one.alias: one.node for one in self.selected if one.alias}
-        self.grouped = bool(self.groups) or any(is_aggregate(one.node) for one in self.selected)
+def compile_query(
+    view: View, query: Query, *, source: Source | None = None, key: str | None = None
+) -> Compiled:
+    """
+    The SELECT for `query` over `view`, or over `source`, which reads the same rows. Raises Refused (400).
 
-    def compiled(self) -> Question:
-        names, pieces = self.select()
-        where, having = self.conditions(), self.having()
-        group = [self.sql("$group", node) for node in self.groups]
-        order = self.order()
-        clauses = [("WHERE", " AND ", where), ("GROUP BY", ", ", group), ("HAVING", " AND ", having)]
-        clauses.append(("ORDER BY", ", ", order))
-        sql = f"SELECT {', '.join(piece.text for piece in pieces)} FROM {self.view.table}"
-        values = sum((piece.values for piece in pieces), ())
-        for word, glue, parts in clauses:
-            if parts:
-                sql += f" {word} {glue.join(part.text for part in parts)}"
-                values += sum((part.values for part in parts), ())
-        values += (self.number("$limit", DEFAULT_LIMIT), self.number("$offset", 0))
-        outputs = tuple(Output(name, piece.kind or TEXT) for name, piece in zip(names, pieces, strict=True))
-        return Question(f"{sql} LIMIT ? OFFSET ?", values, outputs)
-
-    def select(self) -> tuple[list[str], list[Sql]]:
-        names: list[str] = []
-        pieces: list[Sql] = []
-        for one in self.expanded():
-            if self.grouped:
-                self.refuse_ungrouped(one.node)
-            names.append(one.alias or _default_name(one.node))
-            pieces.append(self.sql("$select", one.node, aliases=False))
-        if len(set(names)) != len(names):
-            raise modern(400, "query.soql.duplicate-alias", "Two selected columns have the same name")
-        return names, pieces
-
-    def expanded(self) -> list[Selected]:
-        items: list[Selected] = []
-        for one in self.selected:
-            if isinstance(one.node, Star):
-                system = one.node.system
-                names = list(SYSTEM_FIELDS) if system else [column.field_name for column in self.view.columns]
-                items += [Selected(Field(name), None) for name in names]
-            else:
-                items.append(one)
-        wanted = self.clauses.get("$$exclude_system_fields", "true").lower() == "false"
-        if wanted and not self.grouped and all(one.node != Field(":id") for one in items):
-            items = [Selected(Field(name), None) for name in SYSTEM_FIELDS] + items
-        return items or [Selected(Field(":id"), None)]
-
-    def refuse_ungrouped(self, node: Node) -> None:
-        grouped = [
-            self.aliases.get(part.name, part) if isinstance(part, Field) else part for part in self.groups
-        ]
-        loose = field_names(node) - {part.name for part in grouped if isinstance(part, Field)}
-        if node not in grouped and loose:
-            code, name = "query.soql.column-not-in-group-bys", min(loose)
-            message = f"Query coordinator error: {code}; Column not in group bys: {name}"
-            raise modern(400, code, message, column=name, dataset=self.view.uid)
-
-    def conditions(self) -> list[Sql]:
-        parts = []
-        if node := self.parsed("$where", parse_condition):
-            if is_aggregate(node):
-                raise modern(400, "query.soql.aggregate-function-not-allowed", "$where takes no aggregate")
-            parts.append(self.guarded("$where", lambda compiler: compiler.condition(node)))
-        for name, value in self.filters:
-            equal = Apply("=", (Field(name.lower()), Literal("text", value)))
-            parts.append(Compiler(self.view, name).compile(equal))
-        return parts + self.search()
-
-    def search(self) -> list[Sql]:
-        columns = [column.sql for column in self.view.columns if column.kind.soda == "text"]
-        parts = []
-        for word in self.clauses.get("$q", "").lower().split()[:20]:
-            found = " OR ".join(f"instr(to_lower({column}), ?) > 0" for column in columns) or "0"
-            parts.append(Sql(f"({found})", (word,) * len(columns), None))
-        return parts
-
-    def having(self) -> list[Sql]:
-        node = self.parsed("$having", parse_condition)
-        if node is None:
-            return []
-        if not self.grouped:
-            raise modern(400, "query.soql.having-without-group-by", "$having needs a $group or an aggregate")
-        return [self.guarded("$having", lambda compiler: compiler.condition(node))]
-
-    def order(self) -> list[Sql]:
-        ordered: list[Ordered] = self.parsed("$order", parse_order) or []
-        parts = []
-        for one in ordered:
-            piece = self.sql("$order", one.node)
-            direction = "DESC" if one.descending else "ASC"
-            nulls = "FIRST" if one.nulls_first else "LAST"
-            parts.append(Sql(f"{piece.text} {direction} NULLS {nulls}", piece.values, piece.kind))
-        return parts
-
-    def sql(self, clause: str, node: Node, *, aliases: bool = True) -> Sql:
-        return self.guarded(clause, lambda compiler: compiler.compile(node), aliases=aliases)
-
-    def guarded(self, clause: str, job: Callable[[Compiler], Sql], *, aliases: bool = True) -> Sql:
-        known = self.aliases if aliases else {}
-        try:
-            return job(Compiler(self.view, self.clauses.get(clause, ""), known))
-        except Malformed:
-            pass
-        raise self.malformed(clause)
-
-    def parsed(self, clause: str, parse: Callable[[str], T]) -> T | None:
-        if clause not in self.clauses:
-            return None
-        try:
-            return parse(self.clauses[clause])
-        except Malformed:
-            pass
-        raise self.malformed(clause)
-
-    def malformed(self, clause: str) -> Refused:
-        query = f"{clause.removeprefix('$')} {self.clauses.get(clause, '')}"
-        return legacy(400, "query.compiler.malformed", f'Could not parse SoQL query "{query}"', query=query)
-
-    def number(self, clause: str, default: int) -> int:
-        text = self.clauses.get(clause, str(default)).strip()
-        if not re.fullmatch(r"\d{1,15}", text, re.ASCII):
-            raise modern(400, "req.bad-parameter", f"{clause} is a whole number", parameter=clause)
-        return int(text)
+    `key` is the SQL of what names a row; see `statements.Compiled.keyed`.
+    """
+    source = source_of(view) if source is None else source
+    first, *rest = query.statements
+    compiled = compile_statement(source, first, lines=query.lines, filters=query.filters, key=key)
+    for statement in rest:
+        if compiled.keyed:
+            compiled = compile_statement(source, first, lines=query.lines, filters=query.filters)
+        compiled = compile_statement(compiled.source(view.uid), statement, lines=query.lines)
+    return compiled
 
 
-def _default_name(node: Node) -> str:
-    if isinstance(node, Field):
-        return node.name
-    if not isinstance(node, Apply):
-        return "literal"
-    parts = [_default_name(part) for part in node.arguments if not isinstance(part, Star)]
-    return re.sub(r"[^a-z0-9_]+", "_", "_".join([node.name, *parts])).strip("_")
+def _whole(parameters: Parameters, limit: int | None) -> Query:
+    clauses = parameters.clauses
+    beside = [name for name in clauses if name in _CLAUSES and name not in _BESIDE_QUERY]
+    beside += [name for name, _ in parameters.filters]
+    if beside:
+        message = "$query is a whole statement; write the other clauses into it"
+        raise modern(400, "req.bad-parameter", message, parameter=beside[0])
+    text = clauses["$query"]
+    statements = _parsed(clauses, "$query", parse_query) or []
+    last = statements[-1]
+    given = {"$order": last.ordered, "$limit": last.limit, "$offset": last.offset}
+    for name, own in given.items():
+        if name in clauses and own not in ((), None):
+            raise modern(400, "req.bad-parameter", f"{name} stands in $query already", parameter=name)
+    ordered = last.ordered or tuple(_parsed(clauses, "$order", parse_order) or ())
+    offset = _number(clauses, "$offset", None) if last.offset is None else last.offset
+    most = _number(clauses, "$limit", limit) if last.limit is None else last.limit
+    statements[-1] = replace(last, ordered=ordered, limit=most, offset=offset)
+    return Query(tuple(statements), {"$query": text})
+
+
+def _with_system_fields(statement: Statement) -> Statement:
+    """`$$exclude_system_fields=false`, of 2.0: system fields before the others, unless rows are grouped."""
+    selected = statement.selected or (Selected(Star(), None),)
+    named = any(one.node in (Field(":id"), Star(system=True)) for one in selected)
+    if named or statement.groups or any(isinstance(one.node, Apply) for one in selected):
+        return statement
+    return replace(statement, selected=(Selected(Star(system=True), None), *selected))
+
+
+def _parsed(clauses: dict[str, str], clause: str, parse: Callable[[str], T]) -> T | None:
+    if clause not in clauses:
+        return None
+    try:
+        return parse(clauses[clause])
+    except Malformed:
+        pass
+    raise malformed(
+        clauses[clause] if clause == "$query" else f"{clause.removeprefix('$')} {clauses[clause]}"
+    )
+
+
+def _number(clauses: dict[str, str], clause: str, default: int | None) -> int | None:
+    if clause not in clauses:
+        return default
+    text = clauses[clause].strip()
+    if not re.fullmatch(r"\d{1,15}", text, re.ASCII):
+        raise modern(400, "req.bad-parameter", f"{clause} is a whole number", parameter=clause)
+    return int(text)

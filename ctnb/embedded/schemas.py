@@ -11,8 +11,8 @@ from typing import Any
 from .catalogue import View
 from .cells import TEXT, cell_type
 from .drafts import Draft, add, keep, lookup, numbers, refused, stamp, view_by_number
-from .expressions import fields_of, parse_expression
 from .parsing import Parsed
+from .soql import fields_of, parse_expression
 from .transforms import Mistaken, Plan
 
 _GUESSED = {

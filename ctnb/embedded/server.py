@@ -25,7 +25,20 @@ import tornado.web
 
 from ctnb.errors import UsageError
 
-from . import configs, listings, ods, outputs, pages, revisions, soda_read, soda_write, uploads, views
+from . import (
+    configs,
+    exports,
+    listings,
+    ods,
+    outputs,
+    pages,
+    revisions,
+    soda3,
+    soda_read,
+    soda_write,
+    uploads,
+    views,
+)
 from .answers import Route
 from .certificates import own_certificate, tls_context
 from .door import Door, Portal
@@ -41,6 +54,8 @@ log = logging.getLogger("ctnb.embedded")
 ROUTES: tuple[Route, ...] = (
     *views.ROUTES,
     *soda_read.ROUTES,
+    *soda3.ROUTES,
+    *exports.ROUTES,
     *soda_write.ROUTES,
     *revisions.ROUTES,
     *uploads.ROUTES,

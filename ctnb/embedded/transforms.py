@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from .cells import CHECKBOX, NUMBER, TEXT, CellType, cell_type
 from .decimals import pack
-from .expressions import parse_expression
-from .soql import Apply, Field, Literal, Malformed, Node, Star
+from .soql import Apply, Field, Literal, Malformed, Node, Star, parse_expression
 from .workshop import quoted
 
 UNABLE = "Unable to convert"

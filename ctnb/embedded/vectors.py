@@ -7,16 +7,13 @@ checkbox. Null is null; a function that gives null for a value could not convert
 
 from __future__ import annotations
 
-import contextlib
-import decimal
 from collections.abc import Callable
 from typing import Any
 
-from .cells import TYPES, Maltyped, store
-from .decimals import pack, unpack
+from .calculations import ARITHMETIC, calculated, converter
+from .cells import TYPES
+from .decimals import unpack
 
-_EXACT = decimal.Context(prec=400, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
-_DIVISION = decimal.Context(prec=30)
 _PLAIN_NUMBER = r"[+-]?[0-9]+(\.[0-9]*)?"
 _PLAIN_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?)?"
 _MILLISECONDS = "%Y-%m-%dT%H:%M:%S.%g"
@@ -42,11 +39,11 @@ _MACROS = (
 def teach(engine: Any) -> None:
     """Teach a DuckDB connection the functions that transforms compile to."""
     for kind in TYPES.values():
-        _function(engine, f"store_{kind.name}", _stored(kind.name), 1)
+        _function(engine, f"store_{kind.name}", converter(kind.name), 1)
     _function(engine, "number_text", unpack, 1)
     _function(engine, "url_text", lambda value: TYPES["url"].text(value), 1)
-    for name, work in _ARITHMETIC.items():
-        _function(engine, name, _calculated(work), 2)
+    for name, work in ARITHMETIC.items():
+        _function(engine, name, calculated(work), 2)
     _function(engine, "point_of", _point, 2)
     _function(engine, "title_case", str.title, 1)
     for macro in _MACROS:
@@ -68,40 +65,5 @@ def _function(engine: Any, name: str, work: Callable[..., str | None], count: in
     engine.create_function(name, over, kinds, "VARCHAR", type="arrow", null_handling="special")
 
 
-def _stored(name: str) -> Callable[[str], str | None]:
-    kind = TYPES[name]
-
-    def keep(text: str) -> str | None:
-        stored = None
-        with contextlib.suppress(Maltyped):
-            stored = store(kind, text)
-        return None if stored is None else str(stored)
-
-    return keep
-
-
-def _calculated(
-    work: Callable[[decimal.Decimal, decimal.Decimal], decimal.Decimal],
-) -> Callable[[str, str], str | None]:
-    def calculate(left: str, right: str) -> str | None:
-        one, two = decimal.Decimal(unpack(left)), decimal.Decimal(unpack(right))
-        result = None
-        with contextlib.suppress(decimal.DecimalException):  # division by nought, or beyond all bounds
-            result = work(one, two)
-        return None if result is None or not result.is_finite() else pack(f"{result:f}")
-
-    return calculate
-
-
 def _point(latitude: str, longitude: str) -> str | None:
-    return _stored("point")(f"POINT ({unpack(longitude)} {unpack(latitude)})")
-
-
-_ARITHMETIC: dict[str, Callable[[decimal.Decimal, decimal.Decimal], decimal.Decimal]] = {
-    "num_add": _EXACT.add,
-    "num_subtract": _EXACT.subtract,
-    "num_multiply": _EXACT.multiply,
-    "num_divide": _DIVISION.divide,
-    "num_remainder": _EXACT.remainder,
-    "num_power": _DIVISION.power,
-}
+    return converter("point")(f"POINT ({unpack(longitude)} {unpack(latitude)})")
