@@ -81,7 +81,10 @@ def list_accounts(file: Path) -> list[Listed]:
         " FROM accounts LEFT JOIN logins USING (key_id) ORDER BY name, key_id"
     )
     with Store.opened(file) as store, store.reading() as connection:
-        return [Listed(*row[:4], bool(row[4])) for row in connection.execute(query).fetchall()]
+        rows = connection.execute(query).fetchall()
+    return [
+        Listed(row["name"], row["role"], row["mail"], row["key_id"], bool(row["password"])) for row in rows
+    ]
 
 
 def remove_account(file: Path, which: str) -> Listed:

@@ -95,6 +95,7 @@ _NAMES = {
     "{column}": r"(?P<column>\d{1,18})",
     **{f"{{{name}}}": rf"(?P<{name}>\d{{1,18}})" for name in _NUMBERS},
     "{config}": r"(?P<config>[^/]{1,200})",
+    "{asset}": r"(?P<asset>[A-Za-z0-9-]{1,100})",
     "{json}": r"(?:\.json)?",
     "{extension}": r"(?:\.(?P<extension>[a-z]{2,8}))?",
 }

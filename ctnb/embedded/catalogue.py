@@ -1,15 +1,14 @@
-"""Views and their columns: found, made, changed and described as the protocol shows them."""
+"""Views and their columns: found, made and changed."""
 
 from __future__ import annotations
 
 import json
 import re
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .accounts import by_uid, describe
-from .answers import Account, Call, legacy, not_permitted
+from .answers import Account, Call, Refused, legacy, not_permitted
 from .cells import CellType, cell_type
 from .identifiers import VIEW_ID, new_view_id
 
@@ -41,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """One dataset."""
+    """One dataset, or a filtered view: some rows and columns of another view, which it reads anew each time."""
 
     id: int
     uid: str
@@ -50,6 +49,7 @@ class View:
     stage: str
     owner: str
     users: list[dict[str, Any]]
+    """Who was given it: `{"id": uid}`, or `{"email": address}` for somebody who has no account yet."""
     created_at: float
     published_at: float | None
     modified_at: float
@@ -59,11 +59,29 @@ class View:
     columns: tuple[Column, ...]
     identifier: Column | None
     """The column that identifies a row, if one was named."""
+    parent: View | None = None
+    """The view that a filtered view is of; None for a dataset."""
+    selection: str = ""
+    """The SELECT, in parentheses and without values to bind, that gives the rows of a filtered view."""
+    fault: Refused | None = None
+    """Why a filtered view cannot be read: a column that its query names is gone."""
 
     @property
     def table(self) -> str:
-        """The name of the table that holds its rows."""
-        return f"rows_{self.id}"
+        """
+        What its rows are read FROM: a table's name, or the SELECT of a filtered view.
+
+        Only `readable` rows may come of it, and only datasets (`writable`) may be written. Raises Refused (400)
+        for a filtered view whose query no longer fits its dataset.
+        """
+        if self.fault is not None:
+            raise self.fault
+        return self.selection or f"rows_{self.id}"
+
+    @property
+    def base(self) -> View:
+        """The dataset that holds its rows: itself, unless it is a filtered view."""
+        return self if self.parent is None else self.parent.base
 
     @property
     def name(self) -> str:
@@ -72,16 +90,19 @@ class View:
 
     @property
     def public(self) -> bool:
-        """Whether anybody may read it."""
-        return self.scope == "public" and self.stage == "published"
+        """Whether anybody may read it: a filtered view never shows more than what it is of."""
+        own = self.scope == "public" and self.stage == "published"
+        return own and (self.parent is None or self.parent.public)
 
     def readable(self, account: Account | None) -> bool:
         """Whether `account` (None: anybody) may read it."""
-        if self.public:
+        if self.parent is not None and not self.parent.readable(account):
+            return False
+        if self.scope == "public" and self.stage == "published":
             return True
         if account is None:
             return False
-        return account.role == "publisher" or any(user.get("id") == account.uid for user in self.users)
+        return account.role == "publisher" or any(_is(account, user) for user in self.users)
 
     def column(self, name: str) -> Column | None:
         """The column with this field name, in any case."""
@@ -98,6 +119,14 @@ def find(connection: sqlite3.Connection, name: str) -> View | None:
     return None if row is None else _view(connection, row)
 
 
+def again(connection: sqlite3.Connection, uid: str) -> View:
+    """A view as it is after a change in this transaction. Raises Refused (404)."""
+    view = find(connection, uid)
+    if view is None:
+        raise legacy(404, "not_found", "Not found", id=uid)
+    return view
+
+
 def readable(call: Call, connection: sqlite3.Connection, name: str, *, missing: str = "not_found") -> View:
     """The view `name`. Raises Refused: 404 with the code `missing`, 403 when the caller may not read it."""
     view = find(connection, name)
@@ -108,6 +137,25 @@ def readable(call: Call, connection: sqlite3.Connection, name: str, *, missing: 
     return view
 
 
+def writable(call: Call, connection: sqlite3.Connection, name: str, *, missing: str = "not_found") -> View:
+    """
+    The dataset `name`, for whoever changes its rows or columns.
+
+    Raises Refused: 404, 403, and 400 for a filtered view.
+    """
+    view = readable(call, connection, name, missing=missing)
+    if view.parent is not None:
+        message = "A filtered view has no rows and columns of its own; change its dataset"
+        raise legacy(400, "invalid_request", message, dataset=view.base.uid)
+    return view
+
+
+def filtered_views(connection: sqlite3.Connection, view: View) -> list[View]:
+    """The filtered views of a view, the oldest first."""
+    query = "SELECT * FROM views WHERE document ->> '$.modifyingViewUid' = ? ORDER BY id"
+    return [_view(connection, row) for row in connection.execute(query, (view.uid,)).fetchall()]
+
+
 def all_readable(connection: sqlite3.Connection, account: Account | None) -> list[View]:
     """Every view that `account` may read, the newest data first."""
     rows = connection.execute("SELECT * FROM views ORDER BY rows_updated_at DESC, id DESC").fetchall()
@@ -115,7 +163,9 @@ def all_readable(connection: sqlite3.Connection, account: Account | None) -> lis
 
 
 def count_rows(connection: sqlite3.Connection, view: View) -> int:
-    """How many rows a view has."""
+    """How many rows a view has; none for a filtered view that cannot be read."""
+    if view.fault is not None:
+        return 0
     return int(connection.execute(f"SELECT count(*) FROM {view.table}").fetchone()[0])
 
 
@@ -127,17 +177,18 @@ def touch(connection: sqlite3.Connection, view: View, now: float, *, rows: bool 
 
 
 def add_view(connection: sqlite3.Connection, document: dict[str, Any], account: Account, now: float) -> View:
-    """A new view of `account`, private and unpublished, without columns."""
+    """A new view of `account`, private and unpublished, without columns; a filtered view gets no table."""
     uid = new_view_id()
     while find(connection, uid) is not None:
         uid = new_view_id()
     row = (uid, json.dumps(document), "private", "unpublished", account.uid, "[]", None, now, None, now, now)
     marks = ", ".join("?" * (len(row) + 2))
     view_id = connection.execute(f"INSERT INTO views VALUES (NULL, {marks})", (*row, 1, 1)).lastrowid
-    connection.execute(
-        f"CREATE TABLE rows_{view_id} (sid INTEGER PRIMARY KEY, rid TEXT NOT NULL UNIQUE,"
-        " created_at TEXT NOT NULL, updated_at TEXT NOT NULL)"
-    )
+    if "modifyingViewUid" not in document:
+        connection.execute(
+            f"CREATE TABLE rows_{view_id} (sid INTEGER PRIMARY KEY, rid TEXT NOT NULL UNIQUE,"
+            " created_at TEXT NOT NULL, updated_at TEXT NOT NULL)"
+        )
     view = find(connection, uid)
     if view is None:
         raise sqlite3.DataError("a view that was just written is not there")
@@ -181,81 +232,9 @@ def field_name_of(name: str) -> str:
     return f"_{word}" if word[:1].isdigit() else word
 
 
-def describe_column(column: Column) -> dict[str, Any]:
-    """A column as /api/views shows it, without the vendor's `cachedContents`: those are cells of the data."""
-    return {
-        "id": column.id,
-        "name": column.name,
-        "dataTypeName": column.kind.name,
-        "description": column.description,
-        "fieldName": column.field_name,
-        "position": column.position,
-        "renderTypeName": column.kind.name,
-        "tableColumnId": column.id,
-        "format": column.format,
-    }
-
-
-def describe_view(connection: sqlite3.Connection, view: View, account: Account | None) -> dict[str, Any]:
-    """A view as /api/views shows it to `account`. Times are whole seconds since 1970."""
-    document = {key: value for key, value in view.document.items() if key != "privateMetadata"}
-    if account is not None and account.role == "publisher" and "privateMetadata" in view.document:
-        document["privateMetadata"] = view.document["privateMetadata"]
-    return {
-        "id": view.uid,
-        "name": view.name,
-        "assetType": "dataset",
-        "description": "",
-        "displayType": "table",
-        "tags": [],
-        **document,
-        **_state(view),
-        **_identifier(view),
-        "columns": [describe_column(column) for column in view.columns],
-        "owner": by_uid(connection, view.owner),
-        "tableAuthor": by_uid(connection, view.owner),
-        "permissions": {"scope": view.scope},
-        "grants": [{"inherited": False, "type": "viewer", "flags": ["public"]}] if view.public else [],
-        "rights": _rights(account),
-        "flags": ["default"],
-        "approvals": [],
-    }
-
-
-def describe_permissions(view: View) -> dict[str, Any]:
-    """Who may read a view, as the permissions API shows it."""
-    return {"scope": view.scope, "users": view.users}
-
-
-def _state(view: View) -> dict[str, Any]:
-    times = {
-        "createdAt": int(view.created_at),
-        "rowsUpdatedAt": int(view.rows_updated_at),
-        "rowsUpdatedBy": view.owner,
-        "viewLastModified": int(view.modified_at),
-    }
-    published = {} if view.published_at is None else {"publicationDate": int(view.published_at)}
-    flags = {"newBackend": True, "locked": False, "publicationAppendEnabled": False, "provenance": "official"}
-    counts = {"downloadCount": 0, "viewCount": 0, "numberOfComments": 0, "averageRating": 0}
-    ids = {"oid": view.id, "tableId": view.id, "publicationGroup": view.id}
-    stage = {"publicationStage": view.stage, "viewType": "tabular"}
-    return {**times, **published, **flags, **counts, **ids, **stage}
-
-
-def _identifier(view: View) -> dict[str, Any]:
-    metadata = {"availableDisplayTypes": ["table", "fatrow", "page"], **view.document.get("metadata", {})}
-    metadata.pop("rowIdentifier", None)
-    if view.identifier is None:
-        return {"metadata": metadata}
-    identifier = view.identifier.id
-    return {"rowIdentifierColumnId": identifier, "metadata": {**metadata, "rowIdentifier": identifier}}
-
-
-def _rights(account: Account | None) -> list[str]:
-    if account is None or account.role != "publisher":
-        return ["read"]
-    changes = ["write", "add", "delete", "grant", "add_column", "update_column", "update_view", "delete_view"]
-    return ["read", *changes]
+def _is(account: Account, user: dict[str, Any]) -> bool:
+    mail = str(user.get("email") or "").lower()
+    return user.get("id") == account.uid or (bool(mail) and mail == account.mail)
 
 
 def _view(connection: sqlite3.Connection, row: sqlite3.Row) -> View:
@@ -263,13 +242,28 @@ def _view(connection: sqlite3.Connection, row: sqlite3.Row) -> View:
     identifier = next((column for column in columns if column.id == row["row_identifier"]), None)
     plain = ("id", "uid", "scope", "stage", "owner", "created_at", "published_at", "modified_at")
     counters = ("rows_updated_at", "version", "next_sid")
-    return View(
+    view = View(
         **{key: row[key] for key in (*plain, *counters)},
         document=json.loads(row["document"]),
         users=json.loads(row["users"]),
         columns=columns,
         identifier=identifier,
     )
+    return _filtered(connection, view) if "modifyingViewUid" in view.document else view
+
+
+def _filtered(connection: sqlite3.Connection, view: View) -> View:
+    """The view with the rows and columns of its parent that its query leaves."""
+    from .filters import narrowed
+
+    parent = find(connection, str(view.document["modifyingViewUid"]))
+    if parent is None:
+        raise sqlite3.DataError("a filtered view without its dataset")
+    updated = (
+        parent.rows_updated_at if parent.rows_updated_at > view.rows_updated_at else view.rows_updated_at
+    )
+    view = replace(view, parent=parent, rows_updated_at=updated, version=view.version + parent.version)
+    return narrowed(view, parent, str(view.document.get("queryString") or ""))
 
 
 def _columns(connection: sqlite3.Connection, view: int) -> tuple[Column, ...]:
@@ -285,10 +279,3 @@ def _column(row: sqlite3.Row) -> Column:
         raise sqlite3.DataError("a column of an unknown type")
     plain = (row["id"], row["field_name"], row["name"], kind, row["description"], row["position"])
     return Column(*plain, format=json.loads(row["format"]))
-
-
-def current_user(call: Call) -> dict[str, object]:
-    """The caller, for /api/users/current.json. Raises Refused (404) for an anonymous one."""
-    if call.account is None:
-        raise legacy(404, "not_found", "Not found")
-    return {**describe(call.account), "roleName": call.account.role}

@@ -49,6 +49,8 @@ def create(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """POST /revision/<view>: a revision of a dataset; with `config` as that config says."""
     publisher(call)
     view = view_of(connection, names["view"])
+    if view.parent is not None:
+        raise refused(400, "invalid_view", "A filtered view has no rows of its own; revise its dataset")
     return as_json(describe(connection, _opened(call, connection, view, read_object(call))), 201)
 
 

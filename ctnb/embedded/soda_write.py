@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .accounts import publisher
 from .answers import Answer, Call, Names, as_json, decode, modern, route
-from .catalogue import View, readable, touch
+from .catalogue import View, touch, writable
 from .rows import Tally, apply_changes, csv_text, empty, read_changes
 from .soda_read import locate
 
@@ -64,7 +64,7 @@ def delete_row(call: Call, connection: sqlite3.Connection, names: Names) -> Answ
 
 def _writable(call: Call, connection: sqlite3.Connection, names: Names) -> View:
     publisher(call)
-    return readable(call, connection, names["view"], missing="dataset.missing")
+    return writable(call, connection, names["view"], missing="dataset.missing")
 
 
 def _rid(connection: sqlite3.Connection, view: View, name: str) -> str:
