@@ -107,10 +107,11 @@ def test_hostile_names_and_cells_stay_text(portal: Running) -> None:
 
 
 def test_every_page_forbids_what_it_does_not_need(portal: Running) -> None:
-    """A policy without script, no sniffing, no framing."""
+    """A policy without script and without style of its own, no sniffing, no framing; the sheet is the portal's."""
     for path in ("/", "/d/none-none"):
         headers = portal.ask("GET", path, signed=False).headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'; ")
+        assert "unsafe" not in headers["Content-Security-Policy"]
         assert "script-src" not in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -178,6 +179,6 @@ def test_cells_are_formatted_and_downloads_linked(portal: Running) -> None:
     }
     portal.ask("POST", f"/resource/{uid}.json", json=[{**row, "point": "POINT (-72 41)"}])
     found = page(portal, f"/d/{uid}")
-    assert found.rows[1] == ["2020-01-02", "2020-01-02 03:04 UTC", "Yes", "1234.5", "blank", "POINT (-72 41)"]
-    for name in ("Download CSV", "JSON", "GeoJSON", "Metadata"):
+    assert found.rows[1] == ["Jan 2, 2020", "Jan 2, 2020, 3:04 AM UTC", "Yes", "1,234.5", "empty", "41, -72"]
+    for name in ("Download CSV", "JSON", "GeoJSON", "XML", "Metadata"):
         assert portal.ask("GET", found.links[name], signed=False).status_code == 200

@@ -12,8 +12,14 @@ from typing import Any
 
 from .catalogue import Column, View
 from .cells import Stored
+from .page_filters import Asked, Condition, conditions
+from .page_mirrors import SMALL_ROWS, Mirrors, Source
 
 PAGE_ROWS = 25
+END = "end"
+"""Where the row would stand that the last page ends before."""
+COUNT_LIMIT = 10_000
+"""Rows found are counted up to here, where counting them all would take long."""
 
 
 @dataclass(frozen=True)
@@ -25,32 +31,115 @@ class Page:
     """The row that the previous page ends before; None on the first page."""
     next: str | None
     """The row that the next page starts after; None on the last page."""
+    found: int
+    """How many rows were asked for in all, or COUNT_LIMIT + 1 for more than it."""
+    first: int | None
+    """The place of the first row shown, from 1; None where finding it would take long."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page is in the order of rows."""
+
+    after: str = ""
+    """The row it starts after."""
+    before: str = ""
+    """The row it ends before; END for the last page."""
+    at: int = 0
+    """The place of the row it starts with, from 1; 0 when it is named by a row."""
 
 
 def read_page(
-    connection: sqlite3.Connection,
-    view: View,
-    sort: Column | None,
-    descending: bool,
-    *,
-    after: str = "",
-    before: str = "",
+    connection: sqlite3.Connection, view: View, asked: Asked, place: Place, mirrors: Mirrors, total: int
 ) -> Page:
-    """The page after, or before, a row in the order of `sort` (None: as they came), blanks last."""
-    backwards = bool(before) and not after
-    where, values = _bounds(connection, view, sort, descending, after or before, backwards)
-    columns = ", ".join(["rid", *(column.sql for column in view.columns)])
-    order = _order(sort, descending, backwards)
-    sql = f"SELECT {columns} FROM {view.table}{where} ORDER BY {order} LIMIT {PAGE_ROWS + 1}"
-    found = [tuple(row) for row in connection.execute(sql, values)]
-    more, found = len(found) > PAGE_ROWS, found[:PAGE_ROWS]
-    if backwards:
-        found.reverse()
-    came_from = bool(where)
-    previous = bool(found) and (more if backwards else came_from)
-    following = bool(found) and (came_from if backwards else more)
-    ends = (found[0][0] if previous else None, found[-1][0] if following else None)
-    return Page([row[1:] for row in found], *ends)
+    """The rows at `place` among those `asked` for; blanks are last in every order. `total`: rows of `view`."""
+    mirror = mirrors.find(view) if total > SMALL_ROWS else None
+    source = mirror or Source(connection, view.table)
+    quick = mirror is not None or total <= SMALL_ROWS
+    return _Reader(connection, view, asked, source, quick=quick, total=total).page(place)
+
+
+class _Reader:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        view: View,
+        asked: Asked,
+        source: Source,
+        *,
+        quick: bool,
+        total: int,
+    ) -> None:
+        self.connection, self.view, self.asked = connection, view, asked
+        self.source, self.quick, self.total = source, quick, total
+        self.where = conditions(view, asked)
+
+    def page(self, place: Place) -> Page:
+        """The rows, and where the pages beside them start."""
+        found = self.count()
+        start = None if place.at else self.start(place)
+        backwards = bool(place.before) and not place.after and not place.at
+        offset = max(min(place.at, found), 1) - 1 if place.at else 0
+        bounds = [] if start is None else [_bound(self.asked.sort, self.asked.descending, start, backwards)]
+        sids = self.sids(bounds, backwards, offset)
+        more, sids = len(sids) > PAGE_ROWS, sids[:PAGE_ROWS]
+        if backwards:
+            sids.reverse()
+        came_from = start is not None or offset > 0
+        previous = bool(sids) and (more if backwards else came_from)
+        following = bool(sids) and (start is not None if backwards else more)
+        rows = self.rows(sids)
+        ends = (rows[0][0] if previous else None, rows[-1][0] if following else None)
+        first = self.position(sids[0]) if sids and previous else 1
+        return Page([row[1:] for row in rows], *ends, found=found, first=first)
+
+    def count(self) -> int:
+        if not self.where:
+            return self.total
+        clause, values = _where(self.where)
+        if self.quick:
+            return int(self.source.ask(f"SELECT count(*) FROM {self.source.table}{clause}", values)[0][0])
+        some = f"SELECT 1 FROM {self.source.table}{clause} LIMIT {COUNT_LIMIT + 1}"
+        return int(self.source.ask(f"SELECT count(*) FROM ({some})", values)[0][0])
+
+    def start(self, place: Place) -> tuple[int, Stored] | None:
+        """The number and the sorted cell of the row that `place` names; None when it is gone, or for an end."""
+        column = "NULL" if self.asked.sort is None else self.asked.sort.sql
+        query = f"SELECT sid, {column} FROM {self.view.table} WHERE rid = ?"
+        row = self.connection.execute(query, (place.after or place.before,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def sids(self, bounds: list[Condition], backwards: bool, offset: int) -> list[int]:
+        clause, values = _where(self.where + bounds)
+        order = _order(self.asked.sort, self.asked.descending, backwards)
+        sql = f"SELECT sid FROM {self.source.table}{clause} ORDER BY {order} LIMIT {PAGE_ROWS + 1} OFFSET {offset}"
+        return [int(row[0]) for row in self.source.ask(sql, values)]
+
+    def rows(self, sids: list[int]) -> list[tuple[Any, ...]]:
+        """The rows with these numbers, in their order, from the store."""
+        columns = ", ".join(["sid", "rid", *(column.sql for column in self.view.columns)])
+        marks = ", ".join("?" * len(sids))
+        query = f"SELECT {columns} FROM {self.view.table} WHERE sid IN ({marks})"
+        by_sid = {row[0]: tuple(row)[1:] for row in self.connection.execute(query, sids)}
+        return [by_sid[sid] for sid in sids if sid in by_sid]
+
+    def position(self, sid: int) -> int | None:
+        """The place of a row among those asked for."""
+        if not self.quick:
+            return None
+        sort = self.asked.sort
+        column = "NULL" if sort is None else sort.sql
+        query = f"SELECT {column} FROM {self.view.table} WHERE sid = ?"
+        cell = self.connection.execute(query, (sid,)).fetchone()[0]
+        clause, values = _where([*self.where, _bound(sort, self.asked.descending, (sid, cell), True)])
+        before = self.source.ask(f"SELECT count(*) FROM {self.source.table}{clause}", values)
+        return int(before[0][0]) + 1
+
+
+def _where(parts: list[Condition]) -> tuple[str, tuple[str | int, ...]]:
+    if not parts:
+        return "", ()
+    return f" WHERE {' AND '.join(part.sql for part in parts)}", sum((part.values for part in parts), ())
 
 
 def _order(sort: Column | None, descending: bool, backwards: bool) -> str:
@@ -62,25 +151,15 @@ def _order(sort: Column | None, descending: bool, backwards: bool) -> str:
     return f"{sort.sql} {column_way} NULLS {nulls}, sid {way}"
 
 
-def _bounds(
-    connection: sqlite3.Connection,
-    view: View,
-    sort: Column | None,
-    descending: bool,
-    rid: str,
-    backwards: bool,
-) -> tuple[str, tuple[Any, ...]]:
-    column = "NULL" if sort is None else sort.sql
-    start = connection.execute(f"SELECT sid, {column} FROM {view.table} WHERE rid = ?", (rid,)).fetchone()
-    if not rid or start is None:
-        return "", ()
+def _bound(sort: Column | None, descending: bool, start: tuple[int, Stored], backwards: bool) -> Condition:
+    """The rows behind (or, `backwards`, before) the row with this number and sorted cell."""
+    sid, cell = start
     sid_sign = "<" if backwards else ">"
     if sort is None:
-        return f" WHERE sid {sid_sign} ?", (start[0],)
-    sign = "<" if descending != backwards else ">"
-    if start[1] is None:
+        return Condition(f"sid {sid_sign} ?", (sid,))
+    column, sign = sort.sql, "<" if descending != backwards else ">"
+    if cell is None:
         rest = f" OR {column} IS NOT NULL" if backwards else ""
-        return f" WHERE (({column} IS NULL AND sid {sid_sign} ?){rest})", (start[0],)
+        return Condition(f"(({column} IS NULL AND sid {sid_sign} ?){rest})", (sid,))
     rest = "" if backwards else f" OR {column} IS NULL"
-    where = f" WHERE ({column} {sign} ? OR ({column} = ? AND sid {sid_sign} ?){rest})"
-    return where, (start[1], start[1], start[0])
+    return Condition(f"({column} {sign} ? OR ({column} = ? AND sid {sid_sign} ?){rest})", (cell, cell, sid))

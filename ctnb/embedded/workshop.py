@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from .page_mirrors import Mirrors
 from .store import Store
 
 log = logging.getLogger("ctnb.embedded")
@@ -48,6 +49,7 @@ class Workshop:
         self.chunk_bytes, self.approval = chunk_bytes, approval
         self.processing_s, self.records_limit, self.strict_push = processing_s, records_limit, strict_push
         self.folder = store.file.with_name(store.file.name + ".uploads")
+        self.mirrors = Mirrors(store)
         self._worker = ThreadPoolExecutor(1, "worker")
         self._ending = threading.Event()
         self._engine: Any = None
@@ -108,6 +110,7 @@ class Workshop:
         if self._engine is not None:
             self._engine.interrupt()
         self._worker.shutdown(cancel_futures=True)
+        self.mirrors.close()
 
 
 def engine(folder: Path) -> Any:
