@@ -157,15 +157,16 @@ def filtered_views(connection: sqlite3.Connection, view: View) -> list[View]:
 
 
 def all_readable(connection: sqlite3.Connection, account: Account | None) -> list[View]:
-    """Every view that `account` may read, the newest data first."""
+    """
+    Every view that `account` may read, the newest data first; one that cannot be read any more has no rows in it.
+    """
     rows = connection.execute("SELECT * FROM views ORDER BY rows_updated_at DESC, id DESC").fetchall()
-    return [view for view in (_view(connection, row) for row in rows) if view.readable(account)]
+    views = [replace(_view(connection, row), fault=None) for row in rows]
+    return [view for view in views if view.readable(account)]
 
 
 def count_rows(connection: sqlite3.Connection, view: View) -> int:
-    """How many rows a view has; none for a filtered view that cannot be read."""
-    if view.fault is not None:
-        return 0
+    """How many rows a view has."""
     return int(connection.execute(f"SELECT count(*) FROM {view.table}").fetchone()[0])
 
 

@@ -34,9 +34,10 @@ def narrowed(view: View, parent: View, query: str) -> View:
         where = _condition(parent, query, statement)
         source = parent.table
     except Refused as refused:
-        return replace(view, columns=parent.columns, identifier=parent.identifier, fault=refused)
-    names = ", ".join(["sid", "rid", "created_at", "updated_at", *(column.sql for column in columns)])
-    selection = f"(SELECT {names} FROM {source}{where})"
+        nothing = _selection(parent.columns, f"rows_{parent.base.id} WHERE 0")
+        same = replace(view, columns=parent.columns, identifier=parent.identifier)
+        return replace(same, selection=nothing, fault=refused)
+    selection = _selection(columns, source + where)
     kept = {column.id for column in columns}
     own = parent.identifier if parent.identifier is not None and parent.identifier.id in kept else None
     return replace(view, columns=columns, identifier=own, selection=selection)
@@ -60,6 +61,11 @@ def checked_query(parent: View, body: dict[str, Any]) -> str:
     _columns(parent, statement)
     _condition(parent, query, statement)
     return query
+
+
+def _selection(columns: tuple[Column, ...], source: str) -> str:
+    names = ", ".join(["sid", "rid", "created_at", "updated_at", *(column.sql for column in columns)])
+    return f"(SELECT {names} FROM {source})"
 
 
 def _whole(text: str) -> str:
