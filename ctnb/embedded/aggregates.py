@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from . import spatial
 from .calculations import EXACT, ROUNDED, number, packed
 
 _NOUGHT = Decimal(0)
+_INNER = decimal.Context(prec=70)
 
 
 class Sum:
@@ -59,7 +61,8 @@ class Deviation(Sum):
         if self.count < self.fewest:
             return None
         spread = _spread(self.count, self.total, self.total, self.squares)
-        return packed(ROUNDED.sqrt(ROUNDED.divide(spread, self.count * (self.count + 1 - self.fewest))))
+        variance = _INNER.divide(spread, self.count * (self.count + 1 - self.fewest))
+        return packed(ROUNDED.sqrt(variance))
 
 
 class SampleDeviation(Deviation):
