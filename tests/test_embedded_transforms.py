@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ctnb.embedded.cells import TEXT, TYPES
 from ctnb.embedded.decimals import pack
-from ctnb.embedded.identifiers import ROW_ID
 from ctnb.embedded.soql import Malformed, parse_expression
 from ctnb.embedded.transforms import Mistaken, Plan
 from ctnb.embedded.vectors import teach
@@ -161,12 +159,3 @@ def _stored(text: str) -> object:
         return store(TYPES["calendar_date"], text)
     except Maltyped:
         return None
-
-
-def test_row_ids_made_in_sql_are_row_ids(taught: Any, tmp_path: Path) -> None:
-    """They have the form of those made in Python, and sort as the rows do."""
-    from ctnb.embedded.applying import row_id_sql
-
-    sql = f"SELECT {row_id_sql('n')} FROM (SELECT (i << 20) | 5 AS n FROM range(1, 40000) t(i)) ORDER BY n"
-    made = [row[0] for row in taught.execute(sql).fetchall()]
-    assert (made, all(ROW_ID.fullmatch(one) for one in made)) == (sorted(set(made)), True)

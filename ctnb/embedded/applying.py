@@ -12,10 +12,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from .bulk import Loader, declared
 from .catalogue import View, add_column, touch
 from .cells import cell_type
 from .drafts import Draft, children, keep, lookup, stamp, view_by_number
-from .identifiers import ALPHABET
 from .preparing import write_rows
 from .rows import row_stamp
 from .schemas import output_table
@@ -132,30 +132,24 @@ def _stage(task: _Task) -> int:
     """Put the rows without errors into a table of their own, and say how many there are."""
     store = task.workshop.store
     kinds = [cell_type(column["transform"]["output_soql_type"]) for column in task.columns]
-    typed = ", ".join(
-        f"s{at} {'INTEGER' if kind and kind.soda == 'boolean' else 'TEXT'}"
-        for at, kind in enumerate(kinds, 1)
-    )
+    flags = [kind is not None and kind.soda == "boolean" for kind in kinds]
     with store.writing() as connection:
         connection.execute(f"DROP TABLE IF EXISTS {task.stage}")
-        connection.execute(
-            f"CREATE TABLE {task.stage} (sid INTEGER PRIMARY KEY, rid TEXT NOT NULL UNIQUE,"
-            f" created_at TEXT NOT NULL, updated_at TEXT NOT NULL, {typed})"
-        )
+        connection.execute(f"CREATE TABLE {task.stage} ({declared(flags)})")
         row = connection.execute("SELECT next_sid FROM views WHERE id = ?", (task.view.id,)).fetchone()
-    insert = f"INSERT INTO {task.stage} VALUES ({', '.join('?' * (4 + len(kinds)))})"
-    engine, count = task.workshop.engine(), 0
+    first = number = int(row[0])
+    engine = task.workshop.engine()
     try:
         _refuse_blank_keys(task, engine)
-        found = engine.execute(_rows_sql(task, int(row[0])))
-        while batch := found.fetchmany(BATCH_ROWS):
-            task.workshop.check()
-            with store.writing() as connection:
-                connection.executemany(insert, batch)
-            count += len(batch)
+        with store.loading() as connection:
+            loader = Loader(connection, task.stage, flags, row_stamp(task.workshop.clock()))
+            for batch in engine.sql(_rows_sql(task)).to_arrow_reader(BATCH_ROWS):
+                task.workshop.check()
+                with store.alone():
+                    number += loader.add(number, batch)
     finally:
         engine.close()
-    return count
+    return number - first
 
 
 def _refuse_blank_keys(task: _Task, engine: Any) -> None:
@@ -168,33 +162,21 @@ def _refuse_blank_keys(task: _Task, engine: Any) -> None:
         raise Failed(f"The row identifier '{task.columns[key - 1]['field_name']}' is blank in a row")
 
 
-def _rows_sql(task: _Task, first_sid: int) -> str:
-    """The rows as the store holds them, numbered in the order they are to have."""
+def _rows_sql(task: _Task) -> str:
+    """The rows as the store holds them, in the order they are to have."""
     if task.output is None:
         raise Failed("There is no output schema")
     table = quoted(output_table(task.workshop.place(task.source), task.output.id))
     places = {column["field_name"]: at for at, column in enumerate(task.columns, 1)}
+    values = ", ".join(f"v{at}" for at in places.values())
+    if not task.output.document["sort_bys"]:
+        return f"SELECT {values} FROM read_parquet({table}) WHERE NOT bad"
     sorting = ", ".join(
         f"v{places[one['field_name']]} {'ASC' if one['ascending'] else 'DESC'} NULLS LAST"
         for one in task.output.document["sort_bys"]
     )
-    order = f"row_number() OVER (ORDER BY {sorting}, file_row_number)" if sorting else "file_row_number + 1"
-    numbered = (
-        f"SELECT *, CAST({first_sid - 1} + {order} AS BIGINT) AS sid"
-        f" FROM read_parquet({table}, file_row_number = true) WHERE NOT bad"
-    )
-    drawn = f"SELECT *, (sid << 20) | CAST(floor(random() * 1048576) AS BIGINT) AS n FROM ({numbered})"
-    now = quoted(row_stamp(task.workshop.clock()))
-    values = ", ".join(f"v{at}" for at in places.values())
-    return f"SELECT sid, {row_id_sql('n')}, {now}, {now}, {values} FROM ({drawn}) ORDER BY sid"
-
-
-def row_id_sql(name: str) -> str:
-    """As identifiers.new_row_id: the letters of a number that is the row's and 20 random bits."""
-    letters = [
-        f"substr('{ALPHABET}', CAST(({name} >> {shift}) & 31 AS INT) + 1, 1)" for shift in range(55, -1, -5)
-    ]
-    return "'row-' || " + " || '~' || ".join(" || ".join(letters[at : at + 4]) for at in (0, 4, 8))
+    numbered = f"read_parquet({table}, file_row_number = true)"
+    return f"SELECT {values} FROM {numbered} WHERE NOT bad ORDER BY {sorting}, file_row_number"
 
 
 def _finish(task: _Task) -> None:
@@ -232,6 +214,7 @@ def _replace(task: _Task, connection: sqlite3.Connection, view: View) -> dict[st
     connection.execute(f"DELETE FROM columns WHERE view = ? AND id NOT IN ({marks})", (view.id, *kept))
     connection.execute(f"DROP TABLE {view.table}")
     connection.execute(f"ALTER TABLE {task.stage} RENAME TO {view.table}")
+    connection.execute(f"CREATE UNIQUE INDEX {view.table}_rid_{task.job.id} ON {view.table} (rid)")
     key = _key(task)
     if key is not None:
         connection.execute(f"CREATE UNIQUE INDEX key_{view.id} ON {view.table} (c{kept[key - 1]})")

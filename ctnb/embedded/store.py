@@ -104,6 +104,27 @@ class Store:
                 raise
             self._writer.execute("COMMIT")
 
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[sqlite3.Connection]:
+        """
+        A connection for rows that wait in a table of their own, used within `alone`.
+
+        What it commits is on the disk once a transaction of `writing` is committed behind it.
+        """
+        connection = _connect(self.file)
+        try:
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA wal_autocheckpoint=10000")
+            yield connection
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """No transaction of `writing` for the length of a block."""
+        with self._write_lock:
+            yield
+
     def settle(self) -> None:
         """Wait until the transaction that is open now, if any, has ended."""
         with self._write_lock:
