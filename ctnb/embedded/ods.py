@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from . import ods_automation, ods_configuration, ods_push, ods_resources
+from . import ods_automation, ods_configuration, ods_explore, ods_push, ods_resources
 
 ROUTES = (
     *ods_push.ROUTES,
     *ods_automation.ROUTES,
     *ods_configuration.ROUTES,
     *ods_resources.ROUTES,
+    *ods_explore.ROUTES,
 )

@@ -1,0 +1,291 @@
+"""Explore v2.1: the catalogue, records, one record, exports, facets, files and attachments of published datasets."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from .answers import Answer, Call, Names, as_json
+from .ods_answers import EXPLORE, explore_error, moment, moment_offset, ods_route
+from .ods_exports import FORMATS, Shown, chunked
+from .ods_fields import Field, from_document
+from .ods_functions import register
+from .ods_keys import caller, may_read
+from .ods_queries import Question, ask, whole, window, zone
+from .ods_resources import files_of, sent_file
+from .ods_store import Dataset, all_datasets, by_id
+
+FACET_VALUES = 100
+_RECORD = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_CATALOGUE_FIELDS = (
+    ("dataset_id", "text"), ("title", "text"), ("description", "text"), ("publisher", "text"),
+    ("keyword", "text"), ("theme", "text"), ("language", "text"), ("license", "text"), ("modified", "datetime"),
+    ("data_processed", "datetime"), ("metadata_processed", "datetime"), ("records_count", "int"),
+)  # fmt: skip
+
+
+def readable(call: Call, connection: sqlite3.Connection, names: Names) -> Dataset:
+    """The published dataset of an address. Raises OdsRefused: 404, 403, 401 for a bad key."""
+    known = caller(call, connection)
+    dataset = by_id(connection, names["dataset"])
+    if dataset is None or not dataset.is_published:
+        message = f"The requested dataset {names['dataset']} does not exist."
+        raise explore_error(404, "NotFoundResource", message)
+    if not may_read(dataset, known):
+        message = "You do not have the permission to access this dataset."
+        raise explore_error(403, "ForbiddenAccess", message)
+    register(connection)
+    return dataset
+
+
+def show(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>."""
+    dataset = readable(call, connection, names)
+    zone(call)
+    return as_json(_described(call, connection, dataset))
+
+
+def records(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>/records: a page of at most 100 records, 20,000 groups."""
+    dataset = readable(call, connection, names)
+    question = ask(call, dataset.table, from_document(dataset.live).fields)
+    limit, offset = window(call, question.grouped)
+    total = connection.execute(question.count_sql, question.count_values).fetchone()[0]
+    rows = connection.execute(f"{question.sql} LIMIT ? OFFSET ?", (*question.values, limit, offset))
+    shown = _shown(call, dataset, question)
+    return as_json({"total_count": total, "results": [shown.record(row) for row in rows]})
+
+
+def record(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>/records/<record id>."""
+    dataset = readable(call, connection, names)
+    question = ask(call, dataset.table, from_document(dataset.live).fields)
+    found = None
+    if _RECORD.fullmatch(names["record"]) and not question.grouped:
+        query = f"SELECT rid, at, size, {question.columns.text} FROM {dataset.table} WHERE rid = ?"
+        found = connection.execute(query, (*question.columns.values, names["record"])).fetchone()
+    if found is None:
+        raise explore_error(404, "NotFoundResource", "The requested record does not exist.")
+    head = {"_id": found[0], "_timestamp": moment(found[1]), "_size": found[2]}
+    return as_json({**head, **_shown(call, dataset, question).record(tuple(found)[3:])})
+
+
+def formats(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>/exports: a link for each format."""
+    dataset = readable(call, connection, names)
+    address = f"{_address(call, dataset)}/exports"
+    links = [{"rel": name, "href": f"{address}/{name}"} for name in FORMATS]
+    return as_json({"links": [{"rel": "self", "href": address}, *links]})
+
+
+def export(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>/exports/<format>: every record, or the first `limit` after `offset`."""
+    dataset = readable(call, connection, names)
+    if names["format"] not in FORMATS:
+        message = f"The export format is not one of {', '.join(FORMATS)}."
+        raise explore_error(400, "InvalidExportFormat", message)
+    question = ask(call, dataset.table, from_document(dataset.live).fields)
+    limit, offset = whole(call, "limit", -1), whole(call, "offset", 0)
+    if limit < -1 or offset < 0:
+        message = "Invalid value for limit API parameter: -1 <= limit is expected."
+        raise explore_error(400, "InvalidRESTParameterError", message)
+    rows = connection.execute(f"{question.sql} LIMIT ? OFFSET ?", (*question.values, limit, offset))
+    render, content_type = FORMATS[names["format"]]
+    pieces = chunked(_started(render(_shown(call, dataset, question), rows, call)))
+    name = f"{dataset.dataset_id}.{names['format']}"
+    headers = (("Content-Disposition", f'attachment; filename="{name}"'),)
+    return Answer(200, pieces, content_type, headers)
+
+
+def _started(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces, the first one made now: a parameter that is not right is refused before the answer begins."""
+    first = next(pieces, b"")
+
+    def rest() -> Iterator[bytes]:
+        yield first
+        yield from pieces
+
+    return rest()
+
+
+def facets(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>/facets: for each facet its values with their counts, the most frequent first."""
+    dataset = readable(call, connection, names)
+    fields = from_document(dataset.live).fields
+    asked = [value for key, value in call.query if key == "facet"]
+    shown = []
+    for one in (field for field in fields if "facet" in field.annotations):
+        if asked and one.name not in asked:
+            continue
+        shown.append({"name": one.name, "facets": _facet(call, connection, dataset, one, fields)})
+    return as_json({"links": [], "facets": shown})
+
+
+def _facet(
+    call: Call, connection: sqlite3.Connection, dataset: Dataset, one: Field, fields: tuple[Field, ...]
+) -> list[dict[str, Any]]:
+    kept = tuple(
+        (key, value) for key, value in call.query if key in ("where", "refine", "exclude", "timezone")
+    )
+    group = f"year({one.name})" if one.type in ("date", "datetime") else f"`{one.name}`"
+    query = (*kept, ("select", "count(*) as n"), ("group_by", f"{group} as v"), ("order_by", "n desc, v"))
+    question = ask(replace(call, query=query), dataset.table, fields)
+    rows = connection.execute(f"{question.sql} LIMIT {FACET_VALUES}", question.values).fetchall()
+    return [
+        {"name": str(value), "count": count, "state": "displayed", "value": str(value)}
+        for value, count in rows
+        if value is not None
+    ]
+
+
+def attachments(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>/attachments."""
+    dataset = readable(call, connection, names)
+    return as_json({"links": [], "attachments": _attachments(call, connection, dataset)})
+
+
+def attachment(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>/attachments/<file>."""
+    dataset = readable(call, connection, names)
+    return sent_file(connection, dataset, "attachment", names["file"])
+
+
+def content(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets/<id>/files/<file>: the bytes of a field of type file."""
+    dataset = readable(call, connection, names)
+    query = "SELECT mimetype, body FROM ods_contents WHERE dataset = ? AND digest = ?"
+    row = connection.execute(query, (dataset.id, names["file"])).fetchone()
+    if row is None:
+        raise explore_error(404, "NotFoundResource", "The requested file does not exist.")
+    return Answer(200, bytes(row["body"]), row["mimetype"], (("Content-Disposition", "attachment"),))
+
+
+def catalogue(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /catalog/datasets: the published datasets that the caller may read, by ODSQL over their metadata."""
+    known = caller(call, connection)
+    visible = [one for one in all_datasets(connection) if one.is_published and may_read(one, known)]
+    shown = {one.dataset_id: _described(call, connection, one) for one in visible}
+    memory = sqlite3.connect(":memory:")
+    try:
+        fields = _catalogue_table(memory, shown)
+        kept = tuple(
+            (key, value) for key, value in call.query if key in ("where", "order_by", "timezone", "lang")
+        )
+        question = ask(replace(call, query=(*kept, ("select", "dataset_id"))), "catalogue", fields)
+        limit, offset = window(call, False)
+        found = [row[0] for row in memory.execute(question.sql, question.values)]
+    finally:
+        memory.close()
+    results = [shown[name] for name in found[offset : offset + limit]]
+    return as_json({"total_count": len(found), "results": results})
+
+
+def _catalogue_table(memory: sqlite3.Connection, shown: dict[str, dict[str, Any]]) -> tuple[Field, ...]:
+    register(memory)
+    fields = tuple(Field(name, name, kind, name, column=f"c_{name}") for name, kind in _CATALOGUE_FIELDS)
+    columns = ", ".join(one.column for one in fields)
+    memory.execute(f"CREATE TABLE catalogue (sid INTEGER PRIMARY KEY, {columns})")
+    marks = ", ".join("?" * len(fields))
+    for dataset_id, one in shown.items():
+        metas = {**one["metas"]["default"], "dataset_id": dataset_id}
+        cells = [metas.get(field.name) for field in fields]
+        cells = [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells]
+        cells = [json.dumps(cell) if isinstance(cell, dict) else cell for cell in cells]
+        memory.execute(f"INSERT INTO catalogue VALUES (NULL, {marks})", cells)
+    return fields
+
+
+def _described(call: Call, connection: sqlite3.Connection, dataset: Dataset) -> dict[str, Any]:
+    live = dataset.live or {}
+    fields = from_document(live).fields
+    kinds = {one.type for one in fields}
+    features = [name for name, wanted in _FEATURES if wanted & kinds]
+    metas = {
+        template: {name: value["value"] for name, value in values.items()}
+        for template, values in live["metadata"].items()
+        if template != "internal"
+    }
+    count = connection.execute(f"SELECT count(*) FROM {dataset.table}").fetchone()[0]
+    default = {
+        "title": None,
+        "description": None,
+        "modified": _stamp(dataset.data_processed),
+        **metas.get("default", {}),
+        "data_processed": _stamp(dataset.data_processed),
+        "metadata_processed": _stamp(dataset.metadata_processed),
+        "records_count": count,
+    }
+    shown: dict[str, Any] = {
+        "dataset_id": dataset.dataset_id,
+        "dataset_uid": dataset.uid,
+        "visibility": "restricted" if dataset.is_restricted else "domain",
+        "has_records": True,
+        "data_visible": True,
+        "features": features,
+        "attachments": _attachments(call, connection, dataset),
+        "alternative_exports": [],
+        "fields": [one.described() for one in fields],
+        "metas": {**metas, "default": default},
+    }
+    if call.option("include_links").lower() == "true":
+        address = _address(call, dataset)
+        shown["links"] = [
+            {"rel": "self", "href": address},
+            *(
+                {"rel": rel, "href": f"{address}/{rel}"}
+                for rel in ("records", "exports", "facets", "attachments")
+            ),
+        ]
+    return shown
+
+
+_FEATURES = (
+    ("geo", {"geo_point_2d", "geo_shape"}),
+    ("timeserie", {"date", "datetime"}),
+    ("analyze", {"int", "double"}),
+)
+
+
+def _stamp(now: float | None) -> str | None:
+    return None if now is None else moment_offset(now)
+
+
+def _attachments(call: Call, connection: sqlite3.Connection, dataset: Dataset) -> list[dict[str, Any]]:
+    address = f"{_address(call, dataset)}/attachments"
+    return [
+        {
+            "id": one["uid"],
+            "title": one["filename"],
+            "mimetype": one["mimetype"],
+            "url": f"{address}/{one['uid']}",
+        }
+        for one in files_of(connection, dataset, "attachment")
+    ]
+
+
+def _address(call: Call, dataset: Dataset) -> str:
+    return f"{call.origin}/api/explore/v2.1/catalog/datasets/{dataset.dataset_id}"
+
+
+def _shown(call: Call, dataset: Dataset, question: Question) -> Shown:
+    return Shown(question.outputs, question.zone, f"{_address(call, dataset)}/files/")
+
+
+_ALL = "catalog/datasets"
+_ONE = "catalog/datasets/{dataset}"
+ROUTES = (
+    ods_route("GET", EXPLORE, _ALL, catalogue),
+    ods_route("GET", EXPLORE, _ONE, show),
+    ods_route("GET", EXPLORE, _ONE + "/records", records),
+    ods_route("GET", EXPLORE, _ONE + "/records/{record}", record),
+    ods_route("GET", EXPLORE, _ONE + "/exports", formats),
+    ods_route("GET", EXPLORE, _ONE + "/exports/{format}", export),
+    ods_route("GET", EXPLORE, _ONE + "/facets", facets),
+    ods_route("GET", EXPLORE, _ONE + "/attachments", attachments),
+    ods_route("GET", EXPLORE, _ONE + "/attachments/{file}", attachment),
+    ods_route("GET", EXPLORE, _ONE + "/files/{file}", content),
+)

@@ -1,0 +1,302 @@
+"""ODSQL, the query language of explore: text to tokens to a tree. `ods_compiler` makes SQL of the tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+NESTING_LIMIT = 60
+
+
+class Malformed(ValueError):
+    """Text that is not ODSQL. Never carries the text."""
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A value: text, number, date, geom, distance (in metres), boolean or null."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Name:
+    """A field, or the alias of a selected expression."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Star:
+    """`*`."""
+
+
+@dataclass(frozen=True)
+class Apply:
+    """A function or an operator on its arguments; operators are words such as `and`, `=`, `is null`, `range []`."""
+
+    name: str
+    arguments: tuple[Node, ...]
+
+
+Node = Literal | Name | Star | Apply
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of select or group_by: its tree, the alias given, and its text."""
+
+    node: Node
+    alias: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """An item of order_by."""
+
+    node: Node
+    descending: bool
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<special>(?:date|geom)(?:'[^']*'|"[^"]*"))
+    |(?P<distance>\d+(?:\.\d+)?(?:km|mm|cm|mi|yd|ft|in|m)(?![A-Za-z0-9_]))
+    |(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?!\w))
+    |(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
+    |`(?P<quoted>[A-Za-z0-9_.@-]+)`
+    |(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)
+    |(?P<sign>\.\.|<=|>=|!=|<>|[-+=<>:(),*/\[\]]))""",
+    re.X | re.S,
+)
+_METRES = {
+    "mm": 0.001, "cm": 0.01, "m": 1.0, "km": 1000.0, "in": 0.0254, "ft": 0.3048, "yd": 0.9144, "mi": 1609.344,
+}  # fmt: skip
+_COMPARISONS = {"=": "=", ":": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_RESERVED = {"and", "or", "not", "is", "in", "like", "as", "asc", "desc", "to"}
+
+
+def parse_condition(text: str) -> Node:
+    """The tree of a where clause. Raises Malformed."""
+    parser = _Parser(text)
+    return parser.finish(parser.disjunction())
+
+
+def parse_items(text: str) -> list[Item]:
+    """The items of a select or group_by clause. Raises Malformed."""
+    parser = _Parser(text)
+    return parser.finish(list(parser.items(parser.item)))
+
+
+def parse_order(text: str) -> list[Ordered]:
+    """The items of an order_by clause. Raises Malformed."""
+    parser = _Parser(text)
+    return parser.finish(list(parser.items(parser.ordered)))
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        match = _TOKEN.match(text, position, end)
+        if match is None or match.lastgroup is None:
+            raise Malformed
+        yield _Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup), match.end())
+        position = match.end()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens = list(_tokens(text))
+        self.position = 0
+        self.depth = 0
+
+    def finish(self, tree: T) -> T:
+        if self.position != len(self.tokens):
+            raise Malformed
+        return tree
+
+    def items(self, one: Callable[[], T]) -> Iterator[T]:
+        yield one()
+        while self.take(","):
+            yield one()
+
+    def item(self) -> Item:
+        start = self.position
+        node: Node = Star() if self.take("*") else self.disjunction()
+        written = self.text[self.tokens[start].start : self.tokens[self.position - 1].end].strip()
+        return Item(node, self.word() if self.take("as") else None, written)
+
+    def ordered(self) -> Ordered:
+        minus = self.take("-")
+        node = self.sum()
+        return Ordered(node, (not self.take("asc") and self.take("desc")) or minus)
+
+    def disjunction(self) -> Node:
+        return self.chain("or", lambda: self.chain("and", self.negation))
+
+    def chain(self, word: str, part: Callable[[], Node]) -> Node:
+        parts = [part()]
+        while self.take(word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else Apply(word, tuple(parts))
+
+    def negation(self) -> Node:
+        if not self.take("not"):
+            return self.predicate()
+        return Apply("not", (self.deeper(self.negation),))
+
+    def predicate(self) -> Node:
+        left = self.sum()
+        sign = self.peek()
+        if sign is not None and sign.kind == "sign" and sign.text in _COMPARISONS:
+            self.position += 1
+            return Apply(_COMPARISONS[sign.text], (left, self.sum()))
+        if self.take("is"):
+            negated = self.take("not")
+            if self.take("null"):
+                return Apply("is not null" if negated else "is null", (left,))
+            truth = Apply("is", (left, self.truth()))
+            return Apply("not", (truth,)) if negated else truth
+        if self.peek_is("not"):
+            self.position += 1
+            return Apply("not", (self.contained(left),))
+        if self.peek_is("in") or self.peek_is("like"):
+            return self.contained(left)
+        return left
+
+    def truth(self) -> Node:
+        word = self.next().text.lower()
+        if word not in ("true", "false"):
+            raise Malformed
+        return Literal("boolean", word)
+
+    def contained(self, left: Node) -> Node:
+        if self.take("like"):
+            return Apply("like", (left, self.primary()))
+        self.expect("in")
+        if self.take("("):
+            values = list(self.items(self.primary))
+            self.expect(")")
+            return Apply("in", (left, *values))
+        opened = self.next().text
+        low = self.sum()
+        if not self.take("..") and not self.take("to"):
+            raise Malformed
+        high, closed = self.sum(), self.next().text
+        if opened not in "[]" or closed not in "[]":
+            raise Malformed
+        return Apply(f"range {opened}{closed}", (left, low, high))
+
+    def sum(self) -> Node:
+        return self.binary(("+", "-"), lambda: self.binary(("*", "/"), self.primary))
+
+    def binary(self, signs: tuple[str, ...], part: Callable[[], Node]) -> Node:
+        left = part()
+        while (sign := self.peek()) is not None and sign.kind == "sign" and sign.text in signs:
+            self.position += 1
+            left = Apply(sign.text, (left, part()))
+        return left
+
+    def primary(self) -> Node:
+        token = self.next()
+        if token.kind == "special":
+            return Literal(token.text[:4], token.text[5:-1])
+        if token.kind == "text":
+            return Literal("text", re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.S))
+        if token.kind == "distance":
+            number, unit = re.match(r"([\d.]+)(\w+)", token.text).groups()  # type: ignore[union-attr]  # its form
+            return Literal("distance", str(float(number) * _METRES[unit]))
+        if token.kind == "number":
+            return Literal("number", token.text)
+        if token.kind == "sign":
+            return self.signed(token)
+        if token.kind == "quoted":
+            return Name(token.text)
+        return self.named(token)
+
+    def named(self, token: _Token) -> Node:
+        word = token.text.lower()
+        if word == "null":
+            return Literal("null", "")
+        if word in ("true", "false"):
+            return Literal("boolean", word)
+        if word in _RESERVED:
+            raise Malformed
+        if self.take("("):
+            return Apply(word, self.arguments())
+        return Name(token.text)
+
+    def signed(self, token: _Token) -> Node:
+        if token.text == "(":
+            inner = self.deeper(self.disjunction)
+            self.expect(")")
+            return inner
+        if token.text in ("-", "+"):
+            number = self.next()
+            if number.kind == "number":
+                return Literal("number", token.text.replace("+", "") + number.text)
+        raise Malformed
+
+    def arguments(self) -> tuple[Node, ...]:
+        if self.take(")"):
+            return ()
+        if self.take("distinct"):
+            inner = self.deeper(self.sum)
+            self.expect(")")
+            return (Apply("distinct", (inner,)),)
+        arguments = self.deeper(lambda: list(self.items(self.argument)))
+        self.expect(")")
+        return tuple(arguments)
+
+    def argument(self) -> Node:
+        return Star() if self.take("*") else self.disjunction()
+
+    def deeper(self, part: Callable[[], T]) -> T:
+        self.depth += 1
+        if self.depth > NESTING_LIMIT:
+            raise Malformed
+        tree = part()
+        self.depth -= 1
+        return tree
+
+    def peek(self) -> _Token | None:
+        return self.tokens[self.position] if self.position < len(self.tokens) else None
+
+    def peek_is(self, word: str) -> bool:
+        token = self.peek()
+        return token is not None and token.kind in ("name", "sign") and token.text.lower() == word
+
+    def take(self, word: str) -> bool:
+        found = self.peek_is(word)
+        self.position += found
+        return found
+
+    def expect(self, word: str) -> None:
+        if not self.take(word):
+            raise Malformed
+
+    def next(self) -> _Token:
+        token = self.peek()
+        if token is None:
+            raise Malformed
+        self.position += 1
+        return token
+
+    def word(self) -> str:
+        token = self.next()
+        if token.kind not in ("name", "quoted"):
+            raise Malformed
+        return token.text
