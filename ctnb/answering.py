@@ -20,6 +20,7 @@ from ctnb import (
     reviewing,
     stepfiles,
     tables,
+    withdrawals,
 )
 from ctnb.errors import (
     ContractInvalid,
@@ -38,8 +39,10 @@ from ctnb.places.fetching import Gathered
 from ctnb.places.folders import Outcome
 from ctnb.portals import plans
 from ctnb.portals.plans import Plan, Receipt
+from ctnb.privacy.decisions import Clearance
 from ctnb.privacy.reviews import Review
 from ctnb.records import ReleaseFacts, ReviewFacts, SendFacts
+from ctnb.releases import Release
 from ctnb.tables import Table
 
 if TYPE_CHECKING:
@@ -105,6 +108,23 @@ def load_review(path: Path) -> Review:
     raise RecordBroken(f"{path.parent.name}/{path.name} is not a review.", hint="Restore it from a copy.")
 
 
+def clearance(at: Supervisor, review: Review) -> Clearance:
+    """Whether `review` lets this run publish now; rows that come back after a withdrawal need a new decision."""
+    found = publishing.clearance(at.project, at.dataset, review, at.record.portal)
+    if not at.record.restores:
+        return found
+    return withdrawals.after_withdrawal(at.project, _restored(at), found, at.record.run)
+
+
+def _restored(at: Supervisor) -> Release:
+    """The release that this run restores. Raises RecordBroken when its record is gone."""
+    known = releases.of_dataset(at.project, at.dataset.slug)
+    found = [one for one in known if one.facts.release == at.record.restores]
+    if not found:
+        raise RecordBroken("The record of the release to restore is gone.", hint="Restore it from a copy.")
+    return found[0]
+
+
 def table_to_publish(at: Supervisor) -> Table:
     """The transform's table, its digests checked. Raises RecordBroken."""
     ref = at.table_ref("transform")
@@ -127,6 +147,8 @@ def _position(at: Supervisor) -> dict[str, Any]:
 
     Nothing for a run from before there were positions.
     """
+    if at.record.restores:
+        return dict(_restored(at).facts.position)
     if not (at.folder("read") / FETCHED).is_file():
         return {}
     gathered = fetched(at)
@@ -220,6 +242,9 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
         return _rehearsed(at, table)
     if at.record.release:
         raise StepFailed("This run has published already.", hint="Call ctnb.publish once.")
+    cleared = clearance(at, review_that_counts(at))
+    if not cleared.cleared:
+        raise ReviewNotCleared(f"Nothing was sent: {cleared.why}", state=cleared.state)
     number = f"{at.record.run}-{1 + (at.record.seal or 0)}"
     done = publishing.publish(
         at.project, at.dataset, table, review_that_counts(at), at.record.portal, release=number,

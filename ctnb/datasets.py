@@ -8,7 +8,7 @@ transform changes the shape, which columns come out. Its parts are in `ctnb.cont
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -231,6 +231,12 @@ def dataset(slug: str, notebooks: Path) -> Dataset:
         Contract, documents.read(path, ContractInvalid), f"dataset.yml of {slug}", ContractInvalid
     )
     return Dataset(slug, folder.resolve(), contract, of_bytes(path.read_bytes()))
+
+
+def whole(dataset: Dataset) -> Dataset:
+    """`dataset` as one that publishes all its rows in place of those that are there, whatever its mode is."""
+    told = dataset.contract.portal.model_copy(update={"mode": "replace", "period": None})
+    return replace(dataset, contract=dataset.contract.model_copy(update={"portal": told}))
 
 
 def slugs(notebooks: Path) -> list[str]:

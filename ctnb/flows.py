@@ -152,8 +152,9 @@ def open_run(
 
 
 def join_run(stack: ExitStack, project: Project, dataset: Dataset, record: RunRecord) -> Supervisor:
-    """Go on with a run that waits or is open."""
+    """Go on with a run that waits or is open; one that restores replaces all rows, as it began to."""
     stack.enter_context(leases.held(project, record.run))
+    dataset = datasets.whole(dataset) if record.restores else dataset
     return Supervisor(project, dataset, record, secrets=withheld.values(project, dataset))
 
 
@@ -191,6 +192,13 @@ def _expire(project: Project, record: RunRecord) -> None:
     )  # fmt: skip
     rendering.render(project, ended)
     records.seal(project, records.write(project, ended))
+
+
+def publish_alone(at: Supervisor) -> RunRecord:
+    """Perform the publish step of a run whose table was brought from elsewhere, and end the run."""
+    with ending_well(at):
+        _steps(at, "publish", None)
+    return finish(at)
 
 
 def one_step(at: Supervisor, step: str, notebook: Any, given: Mapping[str, Any]) -> Any:
@@ -302,7 +310,7 @@ def _bring(project: Project, at: Supervisor, parent: RunRecord, step: str) -> No
 
 
 def _steps(at: Supervisor, from_step: str, to: str | None) -> None:
-    if at.record.parent:
+    if at.record.parent and not at.record.restores:
         for brought in STEPS[: STEPS.index(from_step)]:
             guards.check(at, brought)
     for step in STEPS[STEPS.index(from_step) :]:
@@ -329,7 +337,7 @@ def _not_cleared(at: Supervisor) -> bool:
     """Whether publishing must not begin; `at.failure` then says why."""
     try:
         review = answering.review_that_counts(at)
-        found = publishing.clearance(at.project, at.dataset, review, at.record.portal)
+        found = answering.clearance(at, review)
     except CtnbError as error:
         at.failure = error
         return True

@@ -250,7 +250,8 @@ class RunRecord(documents.Form):
     )
     by: Person
     host: str
-    how: Literal["ctnb run", "papermill"]
+    restores: str | None = Field(None, description="The earlier release whose rows are published again.")
+    how: Literal["ctnb run", "papermill", "ctnb restore", "ctnb push", "ctnb copy"]
     started: str
     ended: str | None = None
     to: str | None = Field(None, description="The step after which a rehearsal ends.")

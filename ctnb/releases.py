@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ctnb import documents, records
 from ctnb.datasets import Dataset
@@ -31,6 +32,8 @@ class Release:
     by: str
     path: Path
     """The kept rows; may be gone when the work folder was cleaned."""
+    restores: str | None = None
+    """The earlier release whose rows it published again."""
 
 
 def of_dataset(project: Project, slug: str) -> list[Release]:
@@ -41,6 +44,51 @@ def of_dataset(project: Project, slug: str) -> list[Release]:
         if record.dataset == slug and record.release
     ]
     return sorted(found, key=lambda release: release.facts.at)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of the list of releases."""
+
+    release: str
+    at: str
+    portal: str
+    mode: str
+    rows: int
+    """How many the portal had afterwards."""
+    by: str
+    restores: str | None
+    """The earlier release whose rows it published again."""
+    published: bool
+    """Whether it is the newest on its portal."""
+    kept: bool
+    """Whether its rows are still here, so that it can be restored."""
+
+    @property
+    def state(self) -> str:
+        """What a person should know of it."""
+        told = [f"on {self.portal}"] if self.published else []
+        told += [f"restores {self.restores}"] if self.restores else []
+        return ", ".join([*told, *([] if self.kept else ["rows not kept"])])
+
+    def to_json(self) -> dict[str, Any]:
+        """It as JSON's types."""
+        return asdict(self)
+
+
+def listed(project: Project, slug: str) -> list[Listed]:
+    """The releases of a dataset, newest first."""
+    found = list(reversed(of_dataset(project, slug)))
+    newest_of: dict[str, str] = {}
+    for one in found:
+        newest_of.setdefault(one.facts.portal, one.facts.release)
+    return [
+        Listed(
+            one.facts.release, one.facts.at, one.facts.portal, one.facts.mode, one.facts.rows_after, one.by,
+            one.restores, newest_of[one.facts.portal] == one.facts.release, one.path.is_file(),
+        )
+        for one in found
+    ]  # fmt: skip
 
 
 def newest(project: Project, slug: str, portal: str) -> Release | None:
@@ -102,4 +150,4 @@ def _release(project: Project, record: RunRecord) -> Release:
     if facts is None:
         raise ValueError("a record without a release")
     path = project.root / ".ctnb" / "releases" / record.dataset / f"{facts.release}.parquet"
-    return Release(facts, record.run, record.by.name, path)
+    return Release(facts, record.run, record.by.name, path, record.restores)

@@ -28,11 +28,12 @@ drift
 portals privacy reads redaction transforms
 displays projects proposals records
 comparing dictionaries indexes leases rejections releases schemas templates
-checks guards publishing replays reviewing
+checks guards publishing replays reviewing withdrawals
 answering steps
 rendering results verification
 supervision
 deciding flows
+restoring
 cli engine
 __main__ reference
 """

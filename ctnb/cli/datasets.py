@@ -1,4 +1,4 @@
-"""Commands about datasets: check one, edit a step's notebook, list its releases."""
+"""Commands about datasets: check one, edit a step's notebook."""
 
 from __future__ import annotations
 
@@ -34,22 +34,3 @@ def edit(slug: str, step: str) -> None:
     project = settings.project()
     copy = templates.edit(project, datasets.dataset(slug, project.notebooks), step)
     click.echo(f"{printing.relative(copy)}: edit it in JupyterLab; runs of {slug} use it from now on.")
-
-
-@click.command()
-@click.argument("slug")
-def releases(slug: str) -> None:
-    """List the releases of dataset SLUG, oldest first."""
-    from ctnb import releases as kept
-
-    project = settings.project()
-    datasets.dataset(slug, project.notebooks)
-    found = kept.of_dataset(project, slug)
-    if not found:
-        click.echo(f"{slug} has no release yet.")
-        return
-    rows = [
-        [r.facts.release, r.facts.at[:19] + "Z", r.facts.portal, r.facts.mode, r.facts.rows_after]
-        for r in found
-    ]
-    printing.table(["release", "at", "portal", "mode", "rows"], rows)

@@ -1,0 +1,56 @@
+"""Commands about releases: list them, restore one."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ctnb import datasets, settings
+from ctnb.cli import printing
+from ctnb.cli.runs import as_json
+
+
+@click.command()
+@click.argument("slug")
+@as_json
+def releases(slug: str, json_: bool) -> None:
+    """List the releases of dataset SLUG, newest first, and which is on which portal."""
+    from ctnb import releases as kept
+
+    project = settings.project()
+    datasets.dataset(slug, project.notebooks)
+    listed = kept.listed(project, slug)
+    if json_:
+        printing.as_json({"releases": [one.to_json() for one in listed]})
+        return
+    if not listed:
+        click.echo(f"{slug} has no release yet.")
+        return
+    rows = [
+        [one.release, one.at[:19] + "Z", one.portal, one.mode, one.rows, one.by, one.state] for one in listed
+    ]
+    printing.table(["release", "at", "portal", "mode", "rows", "by", ""], rows)
+
+
+@click.command()
+@click.argument("slug")
+@click.option("--to", required=True, metavar="RELEASE", help="The release, or the run that made it.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; people will read it.")
+@click.option("--portal", default="", metavar="NAME", help="Another portal than the one it was released on.")
+@click.option("--dry-run", is_flag=True, help="Plan without sending anything.")
+@as_json
+def restore(slug: str, to: str, reason: str, portal: str, dry_run: bool, json_: bool) -> None:
+    """Publish the rows of an earlier release of dataset SLUG again, reviewed anew under today's policy."""
+    from ctnb import restoring
+
+    project = settings.project()
+    record = restoring.restore(
+        slug, to=to, reason=reason, portal=portal, dry_run=dry_run, project=project,
+        progress=None if json_ else printing.Steps(),
+    )  # fmt: skip
+    if json_:
+        printing.as_json(record)
+    else:
+        printing.run_result(project, record)
+    sys.exit(record.exit_code or 0)
