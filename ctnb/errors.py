@@ -19,6 +19,7 @@ Every error ctnb raises on purpose, and the exit code each one means.
     │   ├── AccountOpen          rows in and rows out do not close
     │   └── PublishRefused       the plan, the portal's columns or the read-back do not fit
     ├── ReviewNotCleared      1  the privacy review blocks, waits or was refused
+    ├── ApprovalAwaited       1  the portal's own approver has to approve what was sent
     ├── StepFailed            7  a step's own code failed
     │   └── StepCrashed          its kernel died, ran out of memory or of time
     ├── NothingNew            5  there was nothing to do
@@ -150,6 +151,12 @@ class PublishRefused(DataInvalid):
 
 class ReviewNotCleared(CtnbError):
     """The privacy review blocks, waits for a decision, or was refused."""
+
+    exit_code = 1
+
+
+class ApprovalAwaited(CtnbError):
+    """What was sent is on the portal as a draft, and the portal's own approver has to approve it."""
 
     exit_code = 1
 

@@ -32,7 +32,15 @@ from ctnb import (
     withheld,
 )
 from ctnb.datasets import Dataset
-from ctnb.errors import CtnbError, Interrupted, NameUnknown, ReviewNotCleared, Terminated, UsageError
+from ctnb.errors import (
+    ApprovalAwaited,
+    CtnbError,
+    Interrupted,
+    NameUnknown,
+    ReviewNotCleared,
+    Terminated,
+    UsageError,
+)
 from ctnb.kernels.pools import KernelPool
 from ctnb.locks import hold
 from ctnb.privacy import decisions
@@ -360,6 +368,8 @@ def _verdict(at: Supervisor) -> tuple[str, str, str, int]:
     error, slug, run = at.failure, at.dataset.slug, at.record.run
     if isinstance(error, ReviewNotCleared):
         return _held_back(at, error)
+    if isinstance(error, ApprovalAwaited):
+        return "waiting", error.what, f"{error.hint} ctnb run {slug} --from publish --run {run}", 1
     if error is not None:
         status = {5: "stopped", 130: "interrupted", 143: "interrupted"}.get(error.exit_code, "failed")
         step = at.record.steps[-1] if at.record.steps else None

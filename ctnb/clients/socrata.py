@@ -8,7 +8,7 @@ as HTTP Basic (API key id and secret, or user name and password) and never stand
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ctnb.clients.exchanges import error_code as error_code
 from ctnb.errors import PortalFailed
 
 PAGE_ROWS = 20_000
+PAGE_VIEWS = 200
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class View:
     public: bool
     version: str = ""
     """When its rows last changed, as the portal says it."""
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """All of it, as the portal says it."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,22 @@ class Socrata:
         answer = self.exchange.get(f"/api/views/{dataset_id}.json", missing=True)
         return None if answer is None else _view(said(answer))
 
+    def views(self) -> Iterator[Mapping[str, Any]]:
+        """What the portal says of each dataset that the account may see. Raises PortalFailed."""
+        number = 1
+        while True:
+            query = {"limit": PAGE_VIEWS, "page": number}
+            answer = self.exchange.get("/api/views.json", query, missing=True)
+            page = said(answer) if answer is not None else []
+            yield from page
+            if len(page) < PAGE_VIEWS:
+                return
+            number += 1
+
     def create(
-        self, name: str, description: str, fields: Sequence[FieldSpec], row_identifier: str | None
-    ) -> View:
-        """Create a dataset: a working copy that nobody else sees, published private. Raises PortalFailed."""
+        self, words: Mapping[str, Any], fields: Sequence[FieldSpec], row_identifier: str | None
+    ) -> str:
+        """Create a dataset that nobody else sees: a working copy, whose id is returned. Raises PortalFailed."""
         columns = [
             {
                 "fieldName": f.field_name,
@@ -89,26 +104,30 @@ class Socrata:
             }
             for f in fields
         ]
-        body: dict[str, Any] = {"name": name, "description": description, "columns": columns}
+        body: dict[str, Any] = {**words, "columns": columns}
         if row_identifier:
-            body["metadata"] = {"rowIdentifier": row_identifier}
-        made = self.exchange.write("POST", "/api/views.json", body)
-        dataset_id = str(made["id"])
+            body["metadata"] = {**body.get("metadata", {}), "rowIdentifier": row_identifier}
+        return str(self.exchange.write("POST", "/api/views.json", body)["id"])
+
+    def publish(self, dataset_id: str) -> str:
+        """Make the working copy a dataset, private; returns its id, which may be another. Raises PortalFailed."""
         published = self.exchange.write("POST", f"/api/views/{dataset_id}/publication.json")
-        found = self.view(str(published.get("id", dataset_id)))
-        if found is None:
-            raise PortalFailed("The portal does not know the dataset it just created.", hint="Try again.")
-        self.set_public(found.id, False)
+        found = str(published.get("id", dataset_id))
+        self.set_public(found, False)
         return found
 
     def describe(self, dataset_id: str, changes: Mapping[str, Any]) -> None:
         """Change metadata; only the keys given. Raises PortalFailed."""
-        self.exchange.write("PUT", f"/api/views/{dataset_id}.json", dict(changes))
+        self.exchange.rewrite("PUT", f"/api/views/{dataset_id}.json", dict(changes))
+
+    def describe_column(self, dataset_id: str, number: int, changes: Mapping[str, Any]) -> None:
+        """Change the title or description of a column; only the keys given. Raises PortalFailed."""
+        self.exchange.rewrite("PUT", f"/api/views/{dataset_id}/columns/{number}.json", dict(changes))
 
     def set_public(self, dataset_id: str, public: bool) -> None:
         """Open the dataset to everybody, or close it. Raises PortalFailed."""
         value = "public.read" if public else "private"
-        self.exchange.write("PUT", f"/api/views/{dataset_id}.json?method=setPermission&value={value}")
+        self.exchange.rewrite("PUT", f"/api/views/{dataset_id}.json?method=setPermission&value={value}")
 
     def count(self, dataset_id: str) -> int:
         """How many rows the dataset has. Raises PortalFailed."""
@@ -195,4 +214,4 @@ def _view(told: Mapping[str, Any]) -> View:
     row_identifier = next((c["fieldName"] for c in columns if wanted is not None and c["id"] == wanted), None)
     public = any("public" in grant.get("flags", []) for grant in told.get("grants", []))
     version = str(told.get("rowsUpdatedAt", ""))
-    return View(str(told["id"]), str(told.get("name", "")), fields, row_identifier, public, version)
+    return View(str(told["id"]), str(told.get("name", "")), fields, row_identifier, public, version, told)

@@ -33,15 +33,23 @@ class Journal:
 
     def steps(self, token: str) -> list[Mapping[str, Any]]:
         """What was noted of the change `token`, oldest first."""
-        if not self.path.is_file():
-            return []
-        return [step for step in map(_whole, self.path.read_text(encoding="utf-8").splitlines(keepends=True))
-                if step and step.get("token") == token]  # fmt: skip
+        return [step for step in self._all() if step.get("token") == token]
 
     def last(self, token: str) -> Mapping[str, Any] | None:
         """The newest step of the change `token`, or None when it was never begun."""
         found = self.steps(token)
         return found[-1] if found else None
+
+    def newest(self) -> Mapping[str, Any] | None:
+        """The newest step of all, or None when nothing was ever begun."""
+        found = self._all()
+        return found[-1] if found else None
+
+    def _all(self) -> list[Mapping[str, Any]]:
+        if not self.path.is_file():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [step for step in map(_whole, lines) if step]
 
 
 def _line_end(stream: BinaryIO) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ctnb.clients.dsmapi import Dsmapi
 from ctnb.clients.socrata import Socrata, View
 from ctnb.contracts.columns import NUMERIC, Column
-from ctnb.errors import PortalFailed, PublishRefused
-from ctnb.portals import soda
+from ctnb.errors import PortalFailed
+from ctnb.portals import revisions, socrata_metadata, soda
 from ctnb.portals.interface import Change, Described, PortalField, Sent, Summary, There
+from ctnb.portals.revisions import Sending
 from ctnb.values import TYPES
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class SocrataPortal:
         self.name = name
         self.url = client.url
         self.client = client
+        self._dsmapi = Dsmapi(client.exchange)
         self._one_request_bytes = one_request_bytes
 
     def address(self, dataset_id: str) -> str:
@@ -81,43 +83,54 @@ class SocrataPortal:
         return _summary(said, columns)
 
     def settle(self, dataset_id: str, journal: Journal) -> None:
-        """Wait for what an earlier sending left under way; a request of SODA leaves nothing."""
+        """Wait for a revision that an earlier sending left under way. Raises PortalFailed."""
+        revisions.settle(self._dsmapi, dataset_id, journal)
 
     def find(self, token: str) -> str | None:
-        """The id of the dataset that `create` made for `token`, also when its answer was lost."""
-        return None
+        """The id of the dataset that `create` made for `token`, also when its answer was lost. Raises PortalFailed."""
+        own = (view for view in self.client.views() if socrata_metadata.token_of(view) == token)
+        found = next(own, None)
+        if found is None:
+            return None
+        if found.get("publicationStage") == "unpublished":
+            return self.client.publish(str(found["id"]))
+        return str(found["id"])
 
     def create(self, described: Described, token: str) -> str:
         """Create a private dataset without rows and return its id. Raises PortalFailed."""
-        fields = soda.fields(described.columns)
+        words = socrata_metadata.creation(described, token)
         key = described.key[0] if described.key else None
-        return self.client.create(described.title, described.description, fields, key).id
+        return self.client.publish(self.client.create(words, soda.fields(described.columns), key))
 
     def describe(self, dataset_id: str, described: Described) -> None:
-        """Bring title, description and metadata up to date. Raises PortalFailed."""
-        metadata = described.metadata
-        changes = {
-            "name": described.title, "description": described.description, "category": metadata.category,
-            "tags": list(metadata.tags), "attribution": metadata.attribution,
-        }  # fmt: skip
-        self.client.describe(dataset_id, {key: value for key, value in changes.items() if value})
+        """Bring title, description, metadata and columns' words up to date. Raises PortalFailed."""
+        view = self.client.view(dataset_id)
+        document = view.document if view else {}
+        changes = socrata_metadata.changes(document, described)
+        if changes:
+            self.client.describe(dataset_id, changes)
+        for number, words in socrata_metadata.column_changes(document, described):
+            self.client.describe_column(dataset_id, number, words)
 
     def send(self, dataset_id: str, change: Change, journal: Journal) -> Sent:
         """
-        Carry out `change` in one all-or-nothing request.
+        Carry out `change`: in one all-or-nothing request where twice is once and it fits, else by a revision.
 
-        Raises PublishRefused when it does not fit one request, PortalFailed.
+        Raises PublishRefused when the portal rejects rows, ApprovalAwaited, PortalFailed.
         """
-        body = _body(change)
-        if len(body) > self._one_request_bytes:
-            raise PublishRefused(
-                f"The table is {len(body) >> 20} MB as one request; this portal takes "
-                f"{self._one_request_bytes >> 20} MB at once.",
-                hint="Several requests are not all-or-nothing, so nothing was sent. Publish fewer rows at a time.",
-            )
-        journal.note(change.token, "sending", way="soda", bytes=len(body))
+        fits = change.kind == "replace" or change.key
+        body = soda.encode_change(change, self._one_request_bytes) if fits else None
+        if body is None:
+            view = self.client.view(dataset_id)
+            columns = view.document.get("columns", []) if view else []
+            known = {str(column["fieldName"]): column for column in columns}
+            return revisions.send(Sending(self._dsmapi, dataset_id, change, known, journal))
+        revisions.supersede(self._dsmapi, dataset_id, journal)
+        journal.note(change.token, "sending", bytes=len(body))
         if change.kind == "replace":
             self.client.replace(dataset_id, body)
+        elif change.kind == "delete":
+            self.client.delete(dataset_id, body, change.table.rows)
         else:
             self.client.upsert(dataset_id, body)
         return Sent(change.table.rows, len(body), 1)
@@ -132,20 +145,13 @@ class SocrataPortal:
     def _there(self, view: View) -> There:
         fields = tuple(PortalField(f.field_name, f.name, f.data_type, f.description) for f in view.fields)
         key = (view.row_identifier,) if view.row_identifier else ()
-        rows = self.client.count(view.id)
-        return There(view.id, view.name, self.address(view.id), fields, key, view.public, rows, view.version)
+        rows, words = self.client.count(view.id), socrata_metadata.said_of(view.document)
+        url = self.address(view.id)
+        return There(view.id, view.name, url, fields, key, view.public, rows, view.version, words)
 
     def _version(self, dataset_id: str) -> tuple[str, int]:
         view = self.client.view(dataset_id)
         return (view.version if view else ""), self.client.count(dataset_id)
-
-
-def _body(change: Change) -> bytes:
-    rows = soda.encode(change.table)
-    if change.kind != "delete":
-        return rows
-    (key,) = change.key
-    return json.dumps([{key: row[key], ":deleted": True} for row in json.loads(rows)]).encode()
 
 
 def _summary(said: Mapping[str, Any], columns: Sequence[Column]) -> Summary:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ctnb.clients.socrata import FieldSpec
 from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
+from ctnb.portals.interface import Change
 from ctnb.tables import Table
 from ctnb.values import TYPES, Kind, parquet_type, parse_sql, quote_name
 
 if TYPE_CHECKING:
     import duckdb
 
+ENCODED_ROWS = 5_000
 POINT = re.compile(r"POINT \((\S+) (\S+)\)")
 
 
@@ -32,16 +34,37 @@ def encode(table: Table) -> bytes:
 
     Raises PublishRefused when a timestamp is finer than the portal's milliseconds.
     """
+    return b"[" + b",\n".join(row for rows in _rows(table, {}) for row in rows) + b"]"
+
+
+def encode_change(change: Change, limit: int) -> bytes | None:
+    """
+    The body of the request that carries out `change`; None when it has more than `limit` bytes.
+
+    Rows to delete are their keys, marked `:deleted`. Raises PublishRefused as `encode` does.
+    """
+    marks = {":deleted": True} if change.kind == "delete" else {}
+    parts: list[bytes] = []
+    size = 2
+    for rows in _rows(change.table, marks):
+        parts += rows
+        size += sum(map(len, rows)) + 2 * len(rows)
+        if size > limit:
+            return None
+    return b"[" + b",\n".join(parts) + b"]"
+
+
+def _rows(table: Table, marks: dict[str, bool]) -> Iterator[list[bytes]]:
+    """The JSON objects of some thousand rows at a time."""
     names = [column.name for column in table.columns]
     writers: list[Callable[[Any], Any]] = [_WRITERS.get(column.type, _same) for column in table.columns]
-    parts: list[str] = []
-    for batch in table.batches():
+    for batch in table.batches(ENCODED_ROWS):
         columns = [
             [None if value is None else write(value) for value in batch.column(name).to_pylist()]
             for name, write in zip(names, writers, strict=True)
         ]
-        parts += [json.dumps(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
-    return ("[" + ",\n".join(parts) + "]").encode("utf-8")
+        rows = (dict(zip(names, row, strict=True)) | marks for row in zip(*columns, strict=True))
+        yield [json.dumps(row).encode() for row in rows]
 
 
 def load(

@@ -1,0 +1,149 @@
+"""
+A table as the bytes of a CSV file that a portal's publishing interface reads back exactly.
+
+The columns of an upload are texts; transforms (SoQL, dev.socrata.com "Transforms") make the portal's types of
+them, so that nothing is guessed and a code is never a number. A portal reads an empty cell as null: where a text
+column holds empty texts, they are sent as a mark that its transform turns back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ctnb import tables
+from ctnb.contracts.columns import Column
+from ctnb.errors import PublishRefused
+from ctnb.tables import Table
+from ctnb.values import Kind, canonical_sql, quote_name, quote_text
+
+if TYPE_CHECKING:
+    import duckdb
+
+CONTENT_TYPE = "text/csv"
+ROWS_AT_ONCE = 20_000
+EMPTY_TEXT = "\ue000"
+"""What stands for an empty text: a sign of Unicode's private use, which no text of the table is."""
+
+_TRANSFORMS = {
+    "integer": "to_number({})", "number": "to_number({})", "money": "to_number({})", "percent": "to_number({})",
+    "date": "to_floating_timestamp({})", "timestamp": "to_floating_timestamp({})",
+    "boolean": "to_checkbox({})", "url": "to_url({})", "point": "to_point({})",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A table as it is sent."""
+
+    table: Table
+    marked: frozenset[str]
+    """The text columns whose empty texts are sent as EMPTY_TEXT."""
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The CSV file in pieces of `size` bytes, the last shorter; the same bytes each time."""
+        held = bytearray()
+        for piece in self._pieces():
+            held += piece
+            while len(held) >= size:
+                yield bytes(held[:size])
+                del held[:size]
+        if held:
+            yield bytes(held)
+
+    def output_columns(
+        self, received: Sequence[str], key: Sequence[str], known: Mapping[str, Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """
+        The columns of the output schema, for input columns `received` in the order of the file.
+
+        `known` are the portal's own columns by field name; their formats and flags are kept.
+        """
+        return [
+            {
+                "field_name": column.name,
+                "display_name": column.title,
+                "description": column.description or known.get(column.name, {}).get("description") or None,
+                "position": place,
+                "is_primary_key": column.name in key,
+                "format": known.get(column.name, {}).get("format") or {},
+                "flags": known.get(column.name, {}).get("flags") or [],
+                "transform": {"transform_expr": self._transform(column, field)},
+            }
+            for place, (column, field) in enumerate(zip(self.table.columns, received, strict=True), 1)
+        ]
+
+    def _transform(self, column: Column, received: str) -> str:
+        field = f"`{received}`"
+        if column.name in self.marked:
+            return f"case({field} = '{EMPTY_TEXT}', '', true, {field})"
+        return _TRANSFORMS.get(column.type, "{}").format(field)
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The header and then some thousand rows at a time, as CSV (RFC 4180), every value between quotes."""
+        import pyarrow as pa
+        from pyarrow import csv
+
+        texts = ", ".join(
+            f"{_text_sql(column, column.name in self.marked)} AS {quote_name(column.name)}"
+            for column in self.table.columns
+        )
+        yield ",".join(f'"{column.name}"' for column in self.table.columns).encode() + b"\n"
+        options = csv.WriteOptions(include_header=False)
+        with tables.connect(threads=2) as connection:
+            found = connection.sql(f"SELECT {texts} FROM read_parquet({quote_text(str(self.table.path))})")
+            for batch in found.to_arrow_reader(ROWS_AT_ONCE):
+                stream = pa.BufferOutputStream()
+                csv.write_csv(batch, stream, options)
+                yield stream.getvalue().to_pybytes()
+
+
+def prepare(table: Table) -> Upload:
+    """
+    `table` ready to be sent.
+
+    Raises PublishRefused when a timestamp is finer than the portal's milliseconds, or a text is the sign that stands
+    for an empty one.
+    """
+    with tables.connect(threads=2) as connection:
+        source = f"read_parquet({quote_text(str(table.path))})"
+        fine = _meeting(connection, source, table.columns, ("timestamp",), "epoch_us({}) % 1000 <> 0")
+        if fine:
+            raise PublishRefused(
+                f"Timestamps of {', '.join(fine)} are finer than the portal's milliseconds.",
+                hint="Round them in the transform.",
+            )
+        texts = ("text", "code", "url")
+        marked = _meeting(connection, source, table.columns, texts, "{} = ''")
+        taken = _meeting(connection, source, table.columns, texts, f"{{}} = {quote_text(EMPTY_TEXT)}")
+    if taken:
+        raise PublishRefused(
+            f"Texts of {', '.join(taken)} are a sign of Unicode's private use that cannot be sent.",
+            hint="Replace U+E000 in the transform.",
+        )
+    return Upload(table, frozenset(marked))
+
+
+def _meeting(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column], types: Sequence[str],
+    condition: str,
+) -> list[str]:  # fmt: skip
+    """The columns of these types in which some cell meets `condition`."""
+    asked = [column.name for column in columns if column.type in types]
+    if not asked:
+        return []
+    counts = ", ".join(f"count(*) FILTER (WHERE {condition.format(quote_name(name))})" for name in asked)
+    row = connection.execute(f"SELECT {counts} FROM {source}").fetchall()[0]
+    return [name for name, count in zip(asked, row, strict=True) if count]
+
+
+def _text_sql(column: Column, marked: bool) -> str:
+    """The text of a cell as it is sent: canonical, dates with the time that the portal gives them."""
+    name = quote_name(column.name)
+    if marked:
+        return f"CASE WHEN {name} = '' THEN {quote_text(EMPTY_TEXT)} ELSE {name} END"
+    text = canonical_sql(Kind(column.type, column.kind.scale), name)
+    if column.type == "date":
+        return f"({text}) || 'T00:00:00.000'"
+    return f"left({text}, 23)" if column.type == "timestamp" else text
