@@ -14,6 +14,7 @@ from ctnb import (
     digests,
     documents,
     gathering,
+    guards,
     publishing,
     releases,
     replays,
@@ -41,7 +42,7 @@ from ctnb.portals import plans
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.privacy.decisions import Clearance
 from ctnb.privacy.reviews import Review
-from ctnb.records import ReleaseFacts, ReviewFacts, SendFacts
+from ctnb.records import PlanFacts, ReleaseFacts, ReviewFacts, SendFacts
 from ctnb.releases import Release
 from ctnb.tables import Table
 
@@ -248,16 +249,22 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
     number = f"{at.record.run}-{1 + (at.record.seal or 0)}"
     done = publishing.publish(
         at.project, at.dataset, table, review_that_counts(at), at.record.portal, release=number,
-        work=at.folder("publish"), sent=at.record.send,
+        work=at.folder("publish"), sent=at.record.send, removes=guards.removal_reason(at.record),
+        planned=lambda plan: _note_plan(at, plan),
         before_send=lambda plan, dataset_id: _note_send(at, plan, dataset_id),
     )  # fmt: skip
     receipt, decision = done.receipt, done.clearance.decision
     facts = ReleaseFacts(
         release=number, portal=receipt.portal, url=receipt.url, dataset_id=receipt.dataset_id, mode=receipt.mode,
         public=receipt.public, rows_before=receipt.rows_before, rows_sent=receipt.rows_sent,
-        rows_after=receipt.rows_after, digest=table.digest, decision=decision.id if decision else None,
-        position=_position(at), at=clock.stamp(),
+        rows_after=receipt.rows_after, digest=table.digest, whole=done.whole, version=done.delivered.version,
+        decision=decision.id if decision else None, position=_position(at), at=clock.stamp(),
+        opening=done.opened_by.decision.id if receipt.public and done.opened_by.decision else None,
     )  # fmt: skip
+    if receipt.opening:
+        at.update(draft=facts)
+        at.event("private draft", {"portal": facts.portal, "rows": facts.rows_after})
+        return receipt
     text = json.dumps(facts.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
     documents.write_text(at.place / "release.json", text)
     if decision:
@@ -265,6 +272,23 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
     at.update(release=facts, decision=facts.decision)
     at.event("released", {"portal": facts.portal, "rows": facts.rows_after})
     return receipt
+
+
+def _note_plan(at: Supervisor, plan: Plan) -> None:
+    """What publishing is going to change goes into the record, also when it then stops."""
+    fits = [one for one in plan.mapping if one.verdict == "fits"]
+    facts = PlanFacts(
+        portal=plan.portal, dataset_id=plan.dataset_id, mode=plan.mode, audience=plan.audience,
+        rows_before=plan.rows_before, rows_sent=plan.rows_sent, rows_added=plan.rows_added,
+        rows_changed=plan.rows_changed, rows_removed=plan.rows_removed, rows_after=plan.rows_after,
+        columns=tuple((m.column, m.field, m.ours, m.theirs, m.verdict, m.settled)
+                      for m in plan.mapping if m.verdict != "fits"),
+        fitting=len(fits), words_changed=plan.words_changed, words_missing=plan.words_missing,
+        removal_reason=plan.removal.reason, removal_by=plan.removal.by, views=plan.views, notes=plan.notes,
+        problems=plan.problems,
+    )  # fmt: skip
+    at.update(plan=facts)
+    guards.rows_removed(at, plan)
 
 
 def _note_send(at: Supervisor, plan: Plan, dataset_id: str) -> None:
@@ -282,6 +306,7 @@ def _note_send(at: Supervisor, plan: Plan, dataset_id: str) -> None:
 
 def _rehearsed(at: Supervisor, table: Table) -> Receipt:
     plan = publishing.plan(at.project, at.dataset, table, at.record.portal, at.folder("publish"))
+    _note_plan(at, plan)
     return Receipt(
         False, "A dry run: nothing was sent.", plan.portal, plan.url, plan.dataset_id or "", plan.mode, plan.public,
         plan.rows_before, plan.rows_sent, plan.rows_before, False, "",

@@ -37,12 +37,15 @@ def decide(
     """
     Record what the owner of this process decides about the review of the waiting `run`.
 
+    Where its rows are a private draft on the portal already, the decision is whether they may be public.
+
     A refusal ends the run. Raises UsageError when the run does not wait, when this person may not decide or
     the reason does not do, and ReviewNotCleared for approving what is blocked.
     """
     with leases.held(project, records.find(project, run).run):
         record = records.find(project, run)
         review = review_of(project, run)
+        about: decisions.About = "public" if record.draft and record.status == "waiting" else "rows"
         if record.status != "waiting" and review.state != "blocked":
             raise UsageError(f"Run {record.run} is {record.status}; it does not wait for a decision.")
         base = releases.newest(project, record.dataset, record.portal)
@@ -50,6 +53,7 @@ def decide(
             project, review, verdict="refuse" if verdict == "refuse" else "approve", reason=reason,
             conditions=conditions, standing=standing, ran_by=record.by,
             portal_kind=project.portal(record.portal).kind, base_release=base.facts.release if base else None,
+            about=about,
         )  # fmt: skip
         if made.verdict == "refuse":
             _end_refused(project, record, made)

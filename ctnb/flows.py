@@ -23,7 +23,6 @@ from ctnb import (
     datasets,
     guards,
     leases,
-    publishing,
     records,
     rendering,
     replays,
@@ -46,7 +45,7 @@ from ctnb.locks import hold
 from ctnb.privacy import decisions
 from ctnb.privacy.decisions import Clearance
 from ctnb.privacy.reviews import Review
-from ctnb.records import STEPS, RunRecord
+from ctnb.records import STEPS, ReleaseFacts, RunRecord
 from ctnb.settings import Project
 from ctnb.supervision import Progress, Supervisor, perform
 
@@ -384,9 +383,22 @@ def _verdict(at: Supervisor) -> tuple[str, str, str, int]:
     if at.record.release:
         release = at.record.release
         return "released", f"{release.rows_after:,} rows on {release.portal}, read back and equal.", "", 0
+    if at.record.draft and not (at.record.to or at.dry_run):
+        return _draft_waits(at.record, at.record.draft)
     if at.record.to or at.dry_run:
         return "rehearsed", "A rehearsal: nothing was sent.", f"For real: ctnb run {slug}", 0
     return "open", f"Steps done: {len(at.record.steps)}.", f"The next notebook joins run {run}.", 0
+
+
+def _draft_waits(record: RunRecord, draft: ReleaseFacts) -> tuple[str, str, str, int]:
+    """The verdict of a run whose rows are on the portal and not open to everybody yet."""
+    why = (
+        f"{draft.rows_after:,} rows are a private draft on {draft.portal}, read back and equal; nobody has decided yet "
+        "that they may be public."
+    )
+    run, slug = record.run, record.dataset
+    decide = f"ctnb decide {run} approve --reason ...; then: ctnb run {slug} --from publish --run {run}"
+    return "waiting", why, f"Look at {draft.url}, then decide: {decide}", 1
 
 
 def _held_back(at: Supervisor, error: ReviewNotCleared) -> tuple[str, str, str, int]:

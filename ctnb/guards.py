@@ -23,10 +23,12 @@ from ctnb.settings import Project
 from ctnb.tables import Table
 
 if TYPE_CHECKING:
+    from ctnb.portals.plans import Plan
     from ctnb.supervision import Supervisor
 
 ZERO, DROP, AGE = "zero-rows", "row-drop", "source-age"
 DUPLICATE, KEYS = "duplicate-snapshot", "key-collisions"
+REMOVED = "rows-removed"
 
 GUARDS: Mapping[str, str] = {
     ZERO: "Look at the source; where no rows are right, write guards: allow_empty: true in dataset.yml.",
@@ -34,6 +36,7 @@ GUARDS: Mapping[str, str] = {
     AGE: "Ask for a newer file; where an older one is right, raise guards: promised_days: in dataset.yml.",
     DUPLICATE: "",
     KEYS: "Correct the transform, or name another column under key: in dataset.yml.",
+    REMOVED: "Append or upsert, or declare portal: removes: in dataset.yml.",
 }
 """Every guard with what to do about it, in the order in which they are asked."""
 
@@ -178,6 +181,29 @@ def _after_transform(at: Supervisor) -> list[Answer]:
         zero_rows(table.rows, "the table to be published", contract.guards),
         key_collisions(table, contract.key),
     ]
+
+
+def rows_removed(at: Supervisor, plan: Plan) -> None:
+    """Note in the record what the plan of publishing takes away, and whether that may be; the plan itself stops it."""
+    removal, before = plan.removal, plan.rows_before
+    what = f"{removal.rows:,} of {before:,} published rows are taken away"
+    if removal.problem:
+        fact = GuardFact(guard=REMOVED, outcome="tripped", what=f"{what}, and that is not allowed.")
+        at.event("guard tripped", {"guard": REMOVED, "what": fact.what})
+    elif removal.by == "a person":
+        fact = GuardFact(guard=REMOVED, outcome="overridden", what=f"{what}.")
+    elif removal.by:
+        fact = GuardFact(
+            guard=REMOVED, outcome="held", what=f"{what}, as {removal.by} allows: {removal.reason}"
+        )
+    else:
+        fact = GuardFact(guard=REMOVED, outcome="held", what="No published row is taken away.")
+    at.update(guards=(*(one for one in at.record.guards if one.guard != REMOVED), fact))
+
+
+def removal_reason(record: RunRecord) -> str:
+    """Why a person lets this run take published rows away; empty when nobody said so."""
+    return next((one.reason for one in reversed(record.overrides) if one.guard == REMOVED), "")
 
 
 def _drop(at: Supervisor, read: ReadFacts, released: RunRecord | None) -> Answer:

@@ -7,29 +7,34 @@ Only the supervisor calls this with credentials of a portal outside; a draft rea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctnb import clock, digests, ledger, records, releases, secrets
+from ctnb import clock, digests, ledger, releases, secrets, unfinished
 from ctnb.clients.opendatasoft import Opendatasoft, push_place
 from ctnb.clients.socrata import Credentials, Socrata
+from ctnb.contracts.publication import WHOLE
 from ctnb.contracts.push_sources import push_source
 from ctnb.datasets import Dataset
-from ctnb.errors import CtnbError, PublishRefused, ReviewNotCleared, SettingsInvalid
-from ctnb.portals import local, planning, sending
+from ctnb.drift import structure
+from ctnb.errors import CtnbError, RecordBroken, ReviewNotCleared, SettingsInvalid
+from ctnb.portals import gates, local, parts, planning, sending
 from ctnb.portals.interface import Portal
 from ctnb.portals.journal import Journal
 from ctnb.portals.opendatasoft import OpendatasoftPortal
-from ctnb.portals.planning import Target, Wanted
+from ctnb.portals.planning import Kept, Planned, Target, Wanted
 from ctnb.portals.plans import Plan, Receipt
+from ctnb.portals.sending import Delivered
 from ctnb.portals.socrata import SocrataPortal
 from ctnb.privacy import decisions, reviews
 from ctnb.privacy.decisions import Clearance
 from ctnb.privacy.reviews import Review
-from ctnb.records import RunRecord, SendFacts
+from ctnb.records import SendFacts
 from ctnb.settings import PortalSettings, Project
-from ctnb.tables import Table
+from ctnb.tables import Table, open_columns, open_table
+
+DRAFT = "A draft on the embedded portal; it leaves no record."
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class Published:
     receipt: Receipt
     plan: Plan
     clearance: Clearance
+    opened_by: Clearance
+    """Whether it may be public, and who says so."""
+    whole: str
+    """Content digest of the whole dataset as it is kept, plain; empty when that is the table."""
+    delivered: Delivered
 
 
 @contextmanager
@@ -108,39 +118,103 @@ def clearance(project: Project, dataset: Dataset, review: Review, portal: str) -
 def plan(project: Project, dataset: Dataset, table: Table, portal: str, work: Path | None = None) -> Plan:
     """What publishing `table` would change. Writes nothing."""
     with target(project, dataset, portal) as there:
-        return planning.make(there, wanted(dataset, table), work)
+        asked = replace(wanted(project, dataset, table, portal), may_open=_embedded(project, portal))
+        return planning.make(there, asked, work, _kept(project, dataset, portal))
 
 
 def publish(
     project: Project, dataset: Dataset, table: Table, review: Review, portal: str, *, release: str,
-    work: Path | None = None, sent: SendFacts | None = None, before_send: Callable[[Plan, str], None] | None = None,
+    work: Path | None = None, sent: SendFacts | None = None, removes: str = "",
+    planned: Callable[[Plan], None] | None = None, before_send: Callable[[Plan, str], None] | None = None,
 ) -> Published:  # fmt: skip
     """
     Publish `table`, whose review is `review`, as `release`: gate, plan, send, read back, compare, keep.
 
     `sent` is an earlier sending of the same run that was not called released: rows that are there already are
-    not sent twice. `before_send` is called with the plan and the portal's dataset id right before anything
-    is sent.
+    not sent twice. `removes` is a person's reason for taking published rows away. `planned` is called with the plan
+    before anything of it is checked, `before_send` with the plan and the portal's dataset id right before anything
+    is sent. What is to be public on a portal outside stays private until somebody decided about that too; the
+    receipt then says so.
     Raises ReviewNotCleared, PublishRefused, PortalFailed; the published rows then stay as they were.
     """
-    cleared = gate(project, dataset, table, review, portal)
-    want, journal = wanted(dataset, table), sending_journal(project, dataset, portal)
-    with target(project, dataset, portal) as there:
+    cleared, opened_by = gate(project, dataset, table, review, portal), opening(project, review, portal)
+    want = replace(
+        wanted(project, dataset, table, portal), may_open=opened_by.cleared, removal_reason=removes
+    )
+    journal = sending_journal(project, dataset, portal)
+    with ExitStack() as stack:
+        there = stack.enter_context(target(project, dataset, portal))
         if there.dataset_id:
             there.portal.settle(there.dataset_id, journal)
-        made = _settled(planning.make(there, want, work), project, dataset, sent)
-        sending.check(made)
+        kept = _kept(project, dataset, portal)
+        made = stack.enter_context(planning.opened(there, want, work, kept))
+        made = unfinished.settled(made, project, dataset.slug, sent, review.run)
+        if planned:
+            planned(made.plan)
+        sending.check(made.plan)
         there = sending.prepare(
             there, want, _creation_token(project, dataset, portal),
             lambda found: releases.note_dataset_id(project, dataset, portal, found),
         )  # fmt: skip
         if before_send:
-            before_send(made, there.dataset_id or "")
-        token = _token(project, dataset, made, table)
-        rows = sending.send(there, want, made, token, journal, work=work)
-        there.portal.describe(there.dataset_id or "", want.described)
-    releases.keep(project, dataset.slug, release, table)
-    return Published(_receipt(made, there, rows, release), made, cleared)
+            before_send(made.plan, there.dataset_id or "")
+        token = _token(project, dataset, made.plan, table)
+        limit = project.portal(portal).read_back_rows
+        delivered = sending.send(there, made, token, journal, at_most_rows=limit)
+        _describe(project, dataset, there, made)
+        whole = _keep(project, dataset, release, table, made)
+    return Published(
+        _receipt(made.plan, there, delivered, release), made.plan, cleared, opened_by, whole, delivered
+    )
+
+
+def _describe(project: Project, dataset: Dataset, there: Target, made: Planned) -> None:
+    """Words, filtered views, and who may read a dataset that is not open yet."""
+    want, dataset_id = made.wanted, there.dataset_id or ""
+    cited = gates.citation(want.title, want.metadata, there.portal.address(dataset_id), clock.now().year)
+    told = replace(want.described, description=gates.with_citation(want.description, cited))
+    there.portal.describe(dataset_id, told)
+    mails = [one.mail for one in project.settings.reviewers if one.mail]
+    waits = made.plan.opening == "waits"
+    if mails:
+        there.portal.share(dataset_id, mails if waits else [])
+    if want.views and not waits:
+        known = releases.view_ids(project, dataset, there.portal.name)
+        shown = there.portal.show(dataset_id, parts.parts(made.connection, want.views, want.fields), known)
+        releases.note_view_ids(project, dataset, there.portal.name, shown)
+
+
+def _keep(project: Project, dataset: Dataset, release: str, table: Table, made: Planned) -> str:
+    """Keep the whole dataset as it is on the portal now; returns its content digest when that is not the table's."""
+    if made.wanted.mode in WHOLE:
+        releases.keep(project, dataset.slug, release, table)
+        return ""
+    whole = made.keep(made.folder / "whole.parquet")
+    releases.keep(project, dataset.slug, release, whole)
+    return whole.digest
+
+
+def _kept(project: Project, dataset: Dataset, portal: str) -> Kept | None:
+    """The newest release's rows, where they are kept, are what was released, and the portal's version was noted."""
+    base = releases.newest(project, dataset.slug, portal)
+    if base is None or not base.facts.version or not base.path.is_file():
+        return None
+    try:
+        rows = open_table(base.path, digest=base.facts.whole or base.facts.digest)
+    except RecordBroken:
+        return None  # the portal is read instead
+    return Kept(rows, base.facts.dataset_id, base.facts.version)
+
+
+def _embedded(project: Project, portal: str) -> bool:
+    return project.portal(portal).kind == "embedded"
+
+
+def opening(project: Project, review: Review, portal: str) -> Clearance:
+    """Whether the table of `review` may go public on `portal`: decided by a person, except for the embedded portal."""
+    if _embedded(project, portal):
+        return Clearance(True, None, "The embedded portal needs no decision to be open.", "clear")
+    return decisions.opening(review, ledger.entries(project.ledger), now=clock.now())
 
 
 def sending_journal(project: Project, dataset: Dataset, portal: str) -> Journal:
@@ -165,58 +239,6 @@ def _creation_token(project: Project, dataset: Dataset, portal: str) -> str:
     return digests.keyed(digests.of_bytes(digests.canonical_json(said)), project.key)
 
 
-def _settled(plan: Plan, project: Project, dataset: Dataset, sent: SendFacts | None) -> Plan:
-    """
-    `plan`, given what became of earlier sendings: without anything to do when this run's rows are there.
-
-    Raises PublishRefused rather than append rows that are there already, or may be.
-    """
-    there = digests.keyed(plan.before, project.key)
-    if sent and there == sent.expected:
-        return replace(
-            plan, expected=plan.before, rows_after=plan.rows_before, rows_added=0, rows_changed=0, rows_removed=0,
-            problems=(),
-        )  # fmt: skip
-    if plan.mode == "append":
-        if sent:
-            _check_unchanged(there, sent, "this run")
-        else:
-            for record in unsettled(project, dataset.slug, plan.portal):
-                _check_not_arrived(there, record)
-    return plan
-
-
-def unsettled(project: Project, slug: str, portal: str) -> list[RunRecord]:
-    """The runs that began to append to `portal` since its newest release and were not called released."""
-    base = releases.newest(project, slug, portal)
-    return [
-        record
-        for record in records.all_records(project)
-        if record.dataset == slug and record.portal == portal and record.send and not record.release
-        and record.send.mode == "append" and (record.ended or "") > (base.facts.at if base else "")
-    ]  # fmt: skip
-
-
-def _check_not_arrived(there: str, record: RunRecord) -> None:
-    """Raise PublishRefused when the rows of the unfinished run `record` are on the portal."""
-    assert record.send is not None  # noqa: S101 - `unsettled` chose those that have one
-    if there == record.send.expected != record.send.before:
-        raise PublishRefused(
-            f"The rows that run {record.run} appended have arrived, though it was not called released.",
-            hint=f"Nothing was sent. First: ctnb run {record.dataset} --from publish --run {record.run}",
-        )
-    _check_unchanged(there, record.send, f"run {record.run}")
-
-
-def _check_unchanged(there: str, sent: SendFacts, whose: str) -> None:
-    if there != sent.before:
-        raise PublishRefused(
-            f"The portal's rows have changed since {whose} began to append: whether its own arrived cannot be known.",
-            hint="Nothing was sent. Compare the portal with the last release, then publish everything once with "
-            "portal: mode: replace.",
-        )
-
-
 def gate(project: Project, dataset: Dataset, table: Table, review: Review, portal: str) -> Clearance:
     """The clearance of `review` for exactly `table`. Raises ReviewNotCleared."""
     if review.dataset != dataset.slug or review.table_digest != digests.keyed(table.digest, project.key):
@@ -232,21 +254,32 @@ def gate(project: Project, dataset: Dataset, table: Table, review: Review, porta
     return found
 
 
-def wanted(dataset: Dataset, table: Table) -> Wanted:
-    """What `dataset` asks of a portal for `table`."""
+def wanted(project: Project, dataset: Dataset, table: Table, portal: str) -> Wanted:
+    """What `dataset` asks of `portal` for `table`."""
     contract = dataset.contract
-    columns = contract.published_columns if contract.deletes else table.columns
-    key = contract.key[0] if contract.key else None
+    outside = not _embedded(project, portal)
     return Wanted(
-        contract.title,
-        contract.description,
-        table,
-        tuple(columns),
-        key,
-        contract.portal.mode,
-        contract.portal.public,
-        contract.metadata,
-    )
+        contract.title, contract.description, table,
+        tuple(contract.published_columns if contract.deletes else table.columns),
+        contract.key[0] if contract.key else None, contract.portal.mode, contract.portal.public, contract.metadata,
+        told=contract.portal, views=contract.views, approved=_added(project, dataset, table, portal),
+        removal="asked", words="needed" if outside else "told",
+        shared_with=sum(bool(one.mail) for one in project.settings.reviewers) if outside else 0,
+    )  # fmt: skip
+
+
+def _added(project: Project, dataset: Dataset, table: Table, portal: str) -> frozenset[str]:
+    """
+    The columns of `table` that the newest release did not have.
+
+    Nothing is sent before the review is cleared, and another structure than the last release's waits for a decision
+    of its own there: so these are approved.
+    """
+    base = releases.newest(project, dataset.slug, portal)
+    if base is None or not base.path.is_file():
+        return frozenset()
+    found = structure.compare(open_columns(base.path), table.columns)
+    return frozenset([*found.added, *(now for _, now in found.renamed)])
 
 
 def draft_plan(project: Project, dataset: Dataset, table: Table) -> Plan:
@@ -258,11 +291,17 @@ def draft_publish(project: Project, dataset: Dataset, table: Table, review: Revi
     """Publish a draft to the embedded portal when its review is cleared; else say why nothing was sent."""
     try:
         done = publish(
-            project, dataset, table, review, "local", release=f"draft-{clock.now():%Y%m%dT%H%M%SZ}"
+            project,
+            dataset,
+            table,
+            review,
+            "local",
+            release=f"draft-{clock.now():%Y%m%dT%H%M%SZ}",
+            removes=DRAFT,
         )
     except ReviewNotCleared as error:
         return _not_sent(dataset, error)
-    return replace(done.receipt, why="A draft on the embedded portal; it leaves no record.")
+    return replace(done.receipt, why=DRAFT)
 
 
 def _not_sent(dataset: Dataset, error: CtnbError) -> Receipt:
@@ -272,13 +311,15 @@ def _not_sent(dataset: Dataset, error: CtnbError) -> Receipt:
     )
 
 
-def _receipt(made: Plan, there: Target, rows: int, release: str) -> Receipt:
+def _receipt(made: Plan, there: Target, delivered: Delivered, release: str) -> Receipt:
     why = (
         "The portal already had these rows." if made.before == made.expected else "Sent, read back and equal."
     )
+    if made.opening:
+        why += " It stays private until somebody decides that it may be public."
     dataset_id = there.dataset_id or ""
     return Receipt(
         sent=True, why=why, portal=made.portal, url=there.portal.address(dataset_id), dataset_id=dataset_id,
         mode=made.mode, public=made.public, rows_before=made.rows_before, rows_sent=made.rows_sent,
-        rows_after=rows, equal=True, release=release,
+        rows_after=delivered.rows, equal=True, release=release, opening=made.opening,
     )  # fmt: skip

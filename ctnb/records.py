@@ -218,11 +218,44 @@ class ReleaseFacts(documents.Form):
     rows_sent: int
     rows_after: int
     digest: str = Field(description="Plain content digest of the released table.")
+    whole: str = Field(
+        "",
+        description="Plain content digest of the whole dataset as it is kept; empty when that is the table.",
+    )
+    version: str = Field("", description="The portal's version of exactly these rows; empty when not known.")
     decision: str | None = None
+    opening: str | None = Field(None, description="The id of the decision that it may be public.")
     position: dict[str, Any] = Field(
         default_factory=dict, description="Where the source came to: the next run goes on from there."
     )
     at: str
+
+
+class PlanFacts(documents.Form):
+    """What publishing was going to change on the portal, in counts."""
+
+    portal: str
+    dataset_id: str | None
+    mode: str
+    audience: tuple[str, ...]
+    rows_before: int
+    rows_sent: int
+    rows_added: int
+    rows_changed: int
+    rows_removed: int
+    rows_after: int
+    columns: tuple[tuple[str, str, str, str, str, str], ...] = Field(
+        description="Column, portal field, type here, type there, verdict, and what settles it; those that fit are "
+        "left out."
+    )
+    fitting: int = Field(description="How many columns fit.")
+    words_changed: tuple[str, ...] = ()
+    words_missing: tuple[str, ...] = ()
+    removal_reason: str = Field("", description="Why published rows may go.")
+    removal_by: str = Field("", description="Who says so: dataset.yml, or a person.")
+    views: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 class FileFacts(documents.Form):
@@ -271,6 +304,11 @@ class RunRecord(documents.Form):
     review: ReviewFacts | None = None
     decision: str | None = Field(None, description="The id of the decision that counts.")
     send: SendFacts | None = None
+    plan: PlanFacts | None = Field(None, description="The newest plan that the publish step made.")
+    draft: ReleaseFacts | None = Field(
+        None,
+        description="What is on the portal as a private draft, until somebody decides that it may be public.",
+    )
     release: ReleaseFacts | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     files: tuple[FileFacts, ...] = ()

@@ -20,7 +20,7 @@ from ctnb.records import ReleaseFacts, RunRecord
 from ctnb.settings import Project
 from ctnb.tables import Table, open_table
 
-IDS = "portal.yml"
+IDS, VIEWS = "portal.yml", "views"
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,22 @@ def note_dataset_id(project: Project, dataset: Dataset, portal: str, dataset_id:
     """Write down the id that `portal` gave the dataset; comments in the file stay."""
     path, keys = _id_place(project, dataset, portal)
     documents.edit(path, {("format",): 1, keys: dataset_id}, SettingsInvalid)
+
+
+def view_ids(project: Project, dataset: Dataset, portal: str) -> dict[str, str]:
+    """The ids that `portal` gave the dataset's filtered views, by their names. Raises SettingsInvalid."""
+    path, keys = _id_place(project, dataset, portal)
+    entry: Any = documents.read(path, SettingsInvalid) if path.is_file() else {}
+    for key in (*keys[:-1], VIEWS):
+        entry = entry.get(key) if isinstance(entry, Mapping) else None
+    return {str(name): str(uid) for name, uid in entry.items()} if isinstance(entry, Mapping) else {}
+
+
+def note_view_ids(project: Project, dataset: Dataset, portal: str, ids: Mapping[str, str]) -> None:
+    """Write down the ids that `portal` gave the dataset's filtered views."""
+    path, keys = _id_place(project, dataset, portal)
+    changes = {(*keys[:-1], VIEWS, name): uid for name, uid in ids.items()}
+    documents.edit(path, {("format",): 1, **changes}, SettingsInvalid)
 
 
 def _id_place(project: Project, dataset: Dataset, portal: str) -> tuple[Path, tuple[str, ...]]:

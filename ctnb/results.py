@@ -40,7 +40,7 @@ def take(at: Supervisor, step: str) -> None:
             at.update(transform=_transform_facts(at, said, table))
     elif step == "privacy_review":
         answering.review_that_counts(at)
-    elif at.record.release is None and not at.dry_run:
+    elif at.record.release is None and at.record.draft is None and not at.dry_run:
         raise StepFailed(
             "The publish notebook ended without publishing.", hint="It must call ctnb.publish(...)."
         )

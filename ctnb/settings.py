@@ -45,6 +45,11 @@ class PortalSettings(documents.Form):
         50, description="The largest body, in MB, that the portal takes in one request.", ge=1
     )
     timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
+    read_back_rows: int = Field(
+        1_000_000,
+        description="Up to so many rows are read back whole; beyond, counts and sums are compared.",
+        ge=0,
+    )
 
 
 class Policy(documents.Form):
@@ -66,6 +71,9 @@ class Reviewer(documents.Form):
     name: str
     uid: int | None = Field(None, description="The operating system's number of their account.")
     account: str | None = Field(None, description="The name of their account, looked up from the uid.")
+    mail: str | None = Field(
+        None, description="Their account on portals: it may read a private draft until that is released."
+    )
 
 
 class RunSettings(documents.Form):

@@ -28,6 +28,7 @@ drift
 portals privacy reads redaction transforms
 displays projects proposals records
 comparing dictionaries indexes leases rejections releases schemas templates
+unfinished
 checks guards publishing replays reviewing withdrawals
 answering steps
 rendering results verification

@@ -110,6 +110,25 @@ class Summary:
     """The first and last of each date and timestamp column, in canonical text. Private: cells."""
 
 
+@dataclass(frozen=True)
+class Condition:
+    """What the rows of a filtered view have in one column."""
+
+    column: Column
+    """As the portal's field."""
+    test: Literal["=", ">=", "<="]
+    values: tuple[str, ...]
+    """Canonical texts; for = the row has one of them, otherwise there is one."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A filtered view: rows of a dataset that meet all conditions."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+
+
 class Portal(Protocol):
     """One portal, as one account sees it. Everything that reaches it raises PortalFailed."""
 
@@ -161,6 +180,10 @@ class Portal(Protocol):
         """Bring title, description, metadata and columns' words up to date: read, changed, written."""
         ...
 
+    def add_fields(self, dataset_id: str, columns: Sequence[Column]) -> None:
+        """Add columns, empty in every row, to a dataset that is there; one that it has already stays as it is."""
+        ...
+
     def send(self, dataset_id: str, change: Change, journal: Journal) -> Sent:
         """
         Carry out `change`, exactly once for its token.
@@ -172,6 +195,14 @@ class Portal(Protocol):
 
     def set_public(self, dataset_id: str, public: bool) -> None:
         """Open the dataset to everybody, or close it."""
+        ...
+
+    def show(self, dataset_id: str, parts: Sequence[Part], known: Mapping[str, str]) -> dict[str, str]:
+        """
+        Make filtered views of the dataset, or bring those of the same names up to date; others are left alone.
+
+        `known` are the ids of earlier ones by name; returns those of all `parts`.
+        """
         ...
 
     def share(self, dataset_id: str, people: Sequence[str]) -> None:

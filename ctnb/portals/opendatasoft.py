@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ from ctnb.clients.opendatasoft import Opendatasoft, PushPlace
 from ctnb.contracts.columns import NUMERIC, Column
 from ctnb.errors import PortalFailed, PublishRefused
 from ctnb.portals import opendatasoft_records as records
-from ctnb.portals.interface import Change, Described, Sent, Summary, There
+from ctnb.portals.interface import Change, Described, Part, Sent, Summary, There
 from ctnb.portals.opendatasoft_metadata import bring_up_to_date, configure, fields_of, key_of, said_of
 from ctnb.portals.undoing import Undo
 from ctnb.values import TYPES, Kind, quote_name
@@ -177,6 +177,18 @@ class OpendatasoftPortal:
         known = self._must(dataset_id)
         if known.restricted == public:
             self.client.ask("PUT", f"/datasets/{known.uid}/", {"is_restricted": not public})
+
+    def add_fields(self, dataset_id: str, columns: Sequence[Column]) -> None:
+        """Nothing to do: `describe` declares fields, and records bring them."""
+
+    def show(self, dataset_id: str, parts: Sequence[Part], known: Mapping[str, str]) -> dict[str, str]:
+        """Opendatasoft has no filtered views: raises PublishRefused when there are any to make."""
+        if parts:
+            raise PublishRefused(
+                "Opendatasoft has no filtered views; an address with refine= or where= shows a part of a dataset.",
+                hint="Take views: out of dataset.yml, or publish them to a Socrata portal.",
+            )
+        return {}
 
     def share(self, dataset_id: str, people: Sequence[str]) -> None:
         """Let exactly these accounts (mail addresses) read the dataset while it is restricted."""

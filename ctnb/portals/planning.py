@@ -7,21 +7,30 @@ The rows that must be there afterwards are worked out in full and hashed, so tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ctnb import digests, tables
+from ctnb.contracts import publication
 from ctnb.contracts.columns import Column
-from ctnb.contracts.publication import Metadata, Mode
-from ctnb.portals.interface import Described, Portal, There
-from ctnb.portals.plans import Mapped, Plan
+from ctnb.contracts.publication import KEYED, FilteredView, Metadata, Mode
+from ctnb.portals import differences, gates, mapping, readback
+from ctnb.portals.differences import Difference
+from ctnb.portals.interface import Change, Described, Portal, There
+from ctnb.portals.mapping import Fields
+from ctnb.portals.plans import Mapped, Plan, Removal
 from ctnb.tables import Table
-from ctnb.values import Kind, parquet_type, quote_name
+from ctnb.values import Kind, parquet_type, quote_name, quote_text
 
 if TYPE_CHECKING:
     import duckdb
+
+MEMORY_MB = 300
+"""What DuckDB keeps in memory; more goes to the work folder."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,32 @@ class Wanted:
     mode: Mode
     public: bool
     metadata: Metadata = field(default_factory=Metadata)
+    told: publication.Portal = field(default_factory=publication.Portal)
+    """What the contract says of columns, periods and removals."""
+    views: tuple[FilteredView, ...] = ()
+    approved: frozenset[str] = frozenset()
+    """Columns that the newest release did not have, in a structure that was approved."""
+    removal: Literal["free", "asked"] = "free"
+    """asked: published rows go only within the contract's bounds, or for a reason that somebody gave."""
+    removal_reason: str = ""
+    words: Literal["free", "told", "needed"] = "free"
+    """Whether words that are missing are told, or stop a dataset that is to be open."""
+    may_open: bool = True
+    """Whether a dataset that is private may be opened to everybody by this sending."""
+    shared_with: int = 0
+    """How many reviewers get to read it while it is private."""
+
+    @property
+    def fields(self) -> Fields:
+        """The columns that the portal gets, and their names there."""
+        return mapping.fields(self.columns, self.told)
 
     @property
     def described(self) -> Described:
-        """What the portal is told of it, rows aside."""
-        key = (self.key,) if self.key else ()
-        return Described(self.title, self.description, self.columns, key, self.metadata)
+        """What the portal is told of it, rows aside, under the portal's names."""
+        fields = self.fields
+        key = (fields.field(self.key),) if self.key else ()
+        return Described(self.title, self.description, fields.theirs, key, self.metadata)
 
 
 @dataclass(frozen=True)
@@ -55,32 +84,128 @@ class Target:
     """None: not there yet."""
 
 
-def make(target: Target, wanted: Wanted, work: Path | None = None) -> Plan:
+@dataclass(frozen=True)
+class Kept:
+    """The newest release's rows, which stand in for the portal's as long as its version is the one noted."""
+
+    table: Table
+    dataset_id: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with the tables it was made of: `there`, `data` and `expected` of `connection`."""
+
+    plan: Plan
+    wanted: Wanted
+    connection: duckdb.DuckDBPyConnection
+    folder: Path
+    """Where the tables of changes are written."""
+
+    def changes(self, token: str) -> list[Change]:
+        """What has to be sent, in this order; nothing when the portal has what it must have."""
+        if self.plan.before == self.plan.expected:
+            return []
+        wanted = self.wanted
+        return differences.changes(
+            self.connection, wanted.mode, wanted.table, wanted.fields, wanted.key, token, self.folder
+        )
+
+    def settled(self) -> Planned:
+        """The plan when what is there turns out to be what was to be there: nothing is left to do."""
+        self.connection.execute("CREATE OR REPLACE VIEW expected AS SELECT * FROM there")
+        plan = replace(
+            self.plan, expected=self.plan.before, rows_after=self.plan.rows_before, rows_added=0, rows_changed=0,
+            rows_removed=0, problems=(),
+        )  # fmt: skip
+        return replace(self, plan=plan)
+
+    def keep(self, path: Path) -> Table:
+        """Write the whole dataset as it is on the portal afterwards to `path`; columns left out are empty."""
+        wanted, sent = self.wanted, {column.name for column in self.wanted.fields.columns}
+        listed = ", ".join(
+            quote_name(c.name)
+            if c.name in sent
+            else f"CAST(NULL AS {parquet_type(c.kind)}) AS {quote_name(c.name)}"
+            for c in wanted.columns
+        )
+        return tables.write(self.connection, f"SELECT {listed} FROM expected", wanted.columns, path)
+
+
+def make(target: Target, wanted: Wanted, work: Path | None = None, kept: Kept | None = None) -> Plan:
     """The plan for publishing `wanted` to `target`. Reads the portal, writes nothing. Raises PortalFailed."""
+    with opened(target, wanted, work, kept) as planned:
+        return planned.plan
+
+
+@contextmanager
+def opened(
+    target: Target, wanted: Wanted, work: Path | None = None, kept: Kept | None = None
+) -> Iterator[Planned]:
+    """
+    The plan for publishing `wanted` to `target`, with the tables it was made of.
+
+    Reads the portal, unless it says that the `kept` release is what it has; writes to `work` alone (a temporary
+    folder when None). Raises PortalFailed.
+    """
     there = target.portal.there(target.dataset_id) if target.dataset_id else None
-    mapping = _mapping(wanted.columns, target.portal, there)
-    problems = [*_mode_problems(wanted, there), *_mapping_problems(mapping)]
+    mapped = mapping.compare(wanted.columns, target.portal, there, wanted.told, wanted.approved)
+    problems = [*_mode_problems(wanted, there), *mapping.problems(mapped, wanted.told, there)]
     if target.dataset_id and there is None:
         problems.append(f"the portal has no dataset {target.dataset_id}, which portal.yml names")
-    with tables.connect(work, threads=2) as connection:
-        tables.load(connection, wanted.table, "data")
-        if there is not None and not _mapping_problems(mapping):
-            lost = target.portal.load(there.id, wanted.columns, connection, "there")
-            if lost:
-                problems.append(f"{lost} cells of the portal do not fit the contract's types")
-        else:
-            _make_empty(connection, wanted.columns, "there")
-        problems += _expect(connection, wanted)
-        return _plan(connection, target, wanted, mapping, problems)
+    with ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        connection = stack.enter_context(tables.connect(folder, threads=2, memory_mb=MEMORY_MB))
+        source = f"read_parquet({quote_text(str(wanted.table.path))})"
+        connection.execute(f"CREATE VIEW data AS SELECT * FROM {source}")
+        lost = _load_there(connection, target.portal, there, wanted, mapped, kept)
+        if lost:
+            problems.append(f"{lost} cells of the portal do not fit the contract's types")
+        problems += differences.expect(
+            connection, wanted.mode, wanted.fields.columns, wanted.key, wanted.told.period
+        )
+        yield Planned(_plan(connection, target, wanted, there, mapped, problems), wanted, connection, folder)
 
 
-def digest_there(
-    portal: Portal, dataset_id: str, columns: Sequence[Column], work: Path | None
-) -> tuple[int, str]:
-    """Row count and content digest of what the portal has, typed by the contract. Raises PortalFailed."""
-    with tables.connect(work, threads=2) as connection:
-        portal.load(dataset_id, columns, connection, "there")
-        return _count(connection, "there"), digests.of_table(connection, "there", _kinds(columns))
+def _load_there(
+    connection: duckdb.DuckDBPyConnection, portal: Portal, there: There | None, wanted: Wanted,
+    mapped: Sequence[Mapped], kept: Kept | None,
+) -> int:  # fmt: skip
+    """Make the table `there` under our names, new columns empty; returns how many cells do not fit."""
+    fields, added = wanted.fields, set(mapping.to_add(mapped))
+    known = Fields(tuple(c for c in fields.columns if c.name not in added), fields.to_field)
+    if there is None or not mapping.usable(mapped):
+        _make_empty(connection, fields.columns, "there")
+        return 0
+    lost, name = 0, "there_known"
+    if kept and _stands_in(kept, there, known.columns):
+        source = f"read_parquet({quote_text(str(kept.table.path))})"
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
+    else:
+        lost = readback.load(connection, portal, there.id, known, name)
+    listed = ", ".join(
+        f"CAST(NULL AS {parquet_type(c.kind)}) AS {quote_name(c.name)}"
+        if c.name in added
+        else quote_name(c.name)
+        for c in fields.columns
+    )
+    connection.execute(f"CREATE VIEW there AS SELECT {listed} FROM {name}")
+    return lost
+
+
+def _stands_in(kept: Kept, there: There, columns: Sequence[Column]) -> bool:
+    """Whether the kept release is what the portal has: the version that was noted with it, and as many rows."""
+    kinds = dict(kept.table.kinds)
+    return (
+        bool(kept.version)
+        and (kept.dataset_id, kept.version, kept.table.rows) == (there.id, there.version, there.rows)
+        and all(column.name in kinds and _same(kinds[column.name], column.kind) for column in columns)
+    )
+
+
+def _same(one: Kind, other: Kind) -> bool:
+    return (one.type, one.scale) == (other.type, other.scale)
 
 
 def _make_empty(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], name: str) -> None:
@@ -89,94 +214,103 @@ def _make_empty(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]
 
 
 def _plan(
-    connection: duckdb.DuckDBPyConnection, target: Target, wanted: Wanted, mapping: Sequence[Mapped],
-    problems: Sequence[str],
+    connection: duckdb.DuckDBPyConnection, target: Target, wanted: Wanted, there: There | None,
+    mapped: Sequence[Mapped], problems: Sequence[str],
 ) -> Plan:  # fmt: skip
-    added, removed, changed = _differences(connection, wanted)
+    columns = wanted.fields.columns
+    counted = differences.count(connection, columns, wanted.key)
+    public = wanted.public and (wanted.may_open or (there is not None and there.public))
+    removal = _removal(wanted, counted)
+    missing = (
+        gates.missing(wanted.title, wanted.description, wanted.metadata, columns)
+        if wanted.words != "free"
+        else ()
+    )
+    found = [*problems]
+    if removal.problem:
+        found.append(removal.problem)
+    if missing and wanted.words == "needed" and wanted.public:
+        found.append(f"it cannot go public before these are written in dataset.yml: {gates.told(missing)}")
+    kinds = [(column.name, column.kind) for column in columns]
+    before = digests.of_table(connection, "there", kinds)
     return Plan(
         portal=target.portal.name, url=target.portal.url, dataset_id=target.dataset_id, mode=wanted.mode,
-        public=wanted.public, mapping=tuple(mapping), rows_before=_count(connection, "there"),
-        rows_sent=wanted.table.rows, rows_added=added, rows_changed=changed, rows_removed=removed,
-        rows_after=_count(connection, "expected"), problems=tuple(problems),
-        before=digests.of_table(connection, "there", _kinds(wanted.columns)),
-        expected=digests.of_table(connection, "expected", _kinds(wanted.columns)),
+        public=public, mapping=tuple(mapped), rows_before=counted.before,
+        rows_sent=_rows_to_send(wanted, counted), rows_added=counted.added, rows_changed=counted.changed,
+        rows_removed=counted.removed, rows_after=counted.after, problems=tuple(found), before=before,
+        expected=digests.of_table(connection, "expected", kinds), rows_unchanged=counted.unchanged,
+        columns_added=mapping.to_add(mapped), words_changed=_words_changed(wanted, there), words_missing=tuple(
+            one.what for one in missing
+        ), removal=removal, audience=_audience(wanted, there, public), views=tuple(one.name for one in wanted.views),
+        opening="" if public == wanted.public else "waits", notes=_notes(wanted, mapped),
     )  # fmt: skip
 
 
-def _mapping(columns: Sequence[Column], portal: Portal, there: There | None) -> list[Mapped]:
-    theirs = {field.name: field.type for field in there.fields} if there else {}
-    found = []
-    for column in columns:
-        ours, known = portal.type_of(column), theirs.pop(column.name, "")
-        verdict = "fits" if there is None or ours == known else "type differs" if known else "only here"
-        found.append(Mapped(column.name, column.name, ours, known, verdict))
-    return found + [Mapped("", name, "", kind, "only there") for name, kind in theirs.items()]
+def _rows_to_send(wanted: Wanted, counted: Difference) -> int:
+    if wanted.mode in ("sync", "replace-period") and wanted.key:
+        return counted.added + counted.changed + counted.removed
+    return counted.after if wanted.mode == "replace-period" else wanted.table.rows
 
 
-def _mapping_problems(mapping: Sequence[Mapped]) -> list[str]:
-    return [f"{one.column or one.field}: {one.verdict}" for one in mapping if one.verdict != "fits"]
+def _removal(wanted: Wanted, counted: Difference) -> Removal:
+    """What is taken away of published rows, and who says that it may be."""
+    gone, bound = counted.removed, wanted.told.removes
+    if not gone or wanted.removal == "free":
+        return Removal(gone, "", "", "")
+    if wanted.removal_reason:
+        return Removal(gone, "a person", wanted.removal_reason, "")
+    share = gone / counted.before
+    within = (
+        bound and (bound.rows is None or gone <= bound.rows) and (bound.share is None or share <= bound.share)
+    )
+    if bound and within:
+        return Removal(gone, "dataset.yml", bound.reason, "")
+    why = "more than portal: removes: of dataset.yml allows" if bound else "and nobody has said why"
+    problem = (
+        f"it takes away {gone:,} of {counted.before:,} published rows, {why} (declare portal: removes: with a bound "
+        'and a reason, or give one for this run: --removes "why"; append and upsert take no row away)'
+    )
+    return Removal(gone, "", "", problem)
 
 
 def _mode_problems(wanted: Wanted, there: There | None) -> list[str]:
     problems = []
-    if wanted.mode in ("upsert", "delete") and not wanted.key:
+    if wanted.mode in KEYED and not wanted.key:
         problems.append(f"{wanted.mode} needs a row identifier: name the contract's key:")
     if wanted.mode == "delete" and there is None:
         problems.append("there is nothing to delete from: the dataset is not on the portal")
     if there is not None and wanted.described.key != there.key:
+        theirs = ", ".join(map(wanted.fields.column, there.key))
         problems.append(
-            f"the contract's key is {wanted.key or 'none'}, "
-            f"the portal's row identifier is {', '.join(there.key) or 'none'}"
+            f"the contract's key is {wanted.key or 'none'}, the portal's row identifier is {theirs or 'none'}"
         )
     return problems
 
 
-def _expect(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> list[str]:
-    """Make the table `expected`: the rows that must be there afterwards. Returns problems."""
-    key, problems = quote_name(wanted.key or ""), []
-    queries = {
-        "replace": "SELECT * FROM data",
-        "append": "SELECT * FROM there UNION ALL SELECT * FROM data",
-    }
-    if wanted.key:
-        kept = f"SELECT * FROM there ANTI JOIN data USING ({key})"
-        queries |= {"upsert": f"{kept} UNION ALL SELECT * FROM data", "delete": kept}
-        problems = _key_problems(connection, wanted, key)
-    connection.execute(f"CREATE TABLE expected AS {queries.get(wanted.mode, 'SELECT * FROM there')}")
-    return problems
+def _words_changed(wanted: Wanted, there: There | None) -> tuple[str, ...]:
+    """The words of the metadata that will be others, by the contract's names."""
+    if there is None or not there.described:
+        return ()
+    ours = {"title": wanted.title, **wanted.metadata.model_dump(exclude={"citation"})}
+    return tuple(
+        name
+        for name, text in ours.items()
+        if name in there.described and text and text != there.described[name]
+    )
 
 
-def _key_problems(connection: duckdb.DuckDBPyConnection, wanted: Wanted, key: str) -> list[str]:
-    problems = []
-    empty, double = tables.key_collisions(connection, "data", wanted.key or "")
-    if empty:
-        problems.append(f"{empty} rows have no value of the key {wanted.key}")
-    if double:
-        problems.append(f"{double} rows repeat a value of the key {wanted.key}")
-    there = _count(connection, f"data SEMI JOIN there USING ({key})")
-    if wanted.mode == "append" and there:
-        problems.append(
-            f"{there} rows to append have keys that are published already; append never changes a row"
-        )
-    if wanted.mode == "delete" and (gone := wanted.table.rows - there):
-        problems.append(f"{gone} of the identifiers to delete are not published")
-    return problems
+def _audience(wanted: Wanted, there: There | None, public: bool) -> tuple[str, ...]:
+    """Who will see the result, in words."""
+    also = there.audience if there else ()
+    if public:
+        return ("everybody", *also)
+    shared = (f"{wanted.shared_with} reviewers, until it is released",) if wanted.shared_with else ()
+    return ("accounts of the portal that may read it", *shared, *also)
 
 
-def _differences(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> tuple[int, int, int]:
-    """Rows added, removed, changed; without a key nothing counts as changed."""
-    connection.execute("CREATE VIEW more AS SELECT * FROM expected EXCEPT ALL SELECT * FROM there")
-    connection.execute("CREATE VIEW less AS SELECT * FROM there EXCEPT ALL SELECT * FROM expected")
-    added, removed = _count(connection, "more"), _count(connection, "less")
-    if not wanted.key:
-        return added, removed, 0
-    changed = _count(connection, f"more SEMI JOIN less USING ({quote_name(wanted.key)})")
-    return added - changed, removed - changed, changed
-
-
-def _kinds(columns: Sequence[Column]) -> list[tuple[str, Kind]]:
-    return [(column.name, column.kind) for column in columns]
-
-
-def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
-    return int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
+def _notes(wanted: Wanted, mapped: Sequence[Mapped]) -> tuple[str, ...]:
+    """What somebody should know who reads the plan."""
+    ignored = [one.field for one in mapped if one.settled == "ignored"]
+    if ignored and wanted.mode == "replace":
+        return (f"mode replace empties the fields that are ignored: {', '.join(ignored)}",)
+    return ()

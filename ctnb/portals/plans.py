@@ -24,6 +24,18 @@ class Mapped:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """What a plan takes away of published rows, and who says that it may."""
+
+    rows: int = 0
+    by: str = ""
+    """dataset.yml, or a person; empty where nobody was asked or nobody has said so."""
+    reason: str = ""
+    problem: str = ""
+    """Why it stops the plan; empty when it does not."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """What publishing a table would change on a portal. Making one writes nothing."""
 
@@ -33,7 +45,7 @@ class Plan:
     """None: a dataset would be created."""
     mode: str
     public: bool
-    """Who sees the result: everybody, or those with an account."""
+    """Who sees the result of this sending: everybody, or those with an account."""
     mapping: tuple[Mapped, ...]
     rows_before: int
     rows_sent: int
@@ -47,6 +59,21 @@ class Plan:
     """Content digest of the portal's rows now, plain; private."""
     expected: str
     """Content digest that the portal must have afterwards, plain; private."""
+    rows_unchanged: int = 0
+    columns_added: tuple[str, ...] = ()
+    """Our columns that the dataset on the portal gets as new ones."""
+    words_changed: tuple[str, ...] = ()
+    """Words of the metadata that will be others."""
+    words_missing: tuple[str, ...] = ()
+    """Words without which nothing goes public."""
+    removal: Removal = Removal()
+    audience: tuple[str, ...] = ()
+    """Who will see the result, in words."""
+    opening: str = ""
+    """waits: it is to be public, and stays private until somebody decides about that."""
+    views: tuple[str, ...] = ()
+    """Filtered views that are made or brought up to date."""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +95,8 @@ class Receipt:
     """Whether the rows read back equal what was to be there."""
     release: str
     """The release's id; empty when nothing was sent."""
+    opening: str = ""
+    """waits: the rows are there and private until somebody decides that they may be public."""
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -77,8 +106,10 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 def plan_from_json(said: Mapping[str, Any]) -> Plan:
     """The plan that `plan_to_json` wrote."""
-    mapping = tuple(Mapped(**one) for one in said["mapping"])
-    return Plan(**{**said, "mapping": mapping, "problems": tuple(said["problems"])})
+    made: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in said.items()}
+    made["mapping"] = tuple(Mapped(**one) for one in said["mapping"])
+    made["removal"] = Removal(**said["removal"])
+    return Plan(**made)
 
 
 def receipt_from_json(said: Mapping[str, Any]) -> Receipt:

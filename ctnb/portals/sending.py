@@ -1,5 +1,5 @@
 """
-Sending a plan: the change by its token, then reading back and comparing; only then it is released.
+Sending a plan: each change by its token, then reading back and comparing; only then it is released.
 
 The token is the same however often one change is tried, so that a portal that has it already is found out.
 """
@@ -7,14 +7,35 @@ The token is the same however often one change is tried, so that a portal that h
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+
+from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
 from ctnb.errors import PublishRefused
-from ctnb.portals import planning
-from ctnb.portals.interface import Change
+from ctnb.portals import readback
 from ctnb.portals.journal import Journal
-from ctnb.portals.planning import Target, Wanted
+from ctnb.portals.planning import Planned, Target, Wanted
 from ctnb.portals.plans import Plan
+from ctnb.portals.readback import ReadBack
+
+READ_ROWS = 1_000_000
+"""Up to so many rows everything is read back; beyond, counts and sums."""
+
+ATTEMPTS = 4
+PAUSE_S = 0.25
+"""Before the first repetition of a read-back; each next pause is twice as long."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a sending came to."""
+
+    rows: int
+    """As they were read back."""
+    how: str
+    """rows or summary: how they were compared."""
+    version: str
+    """The portal's version of exactly these rows; empty when they moved meanwhile, or it has none."""
 
 
 def check(plan: Plan) -> None:
@@ -40,29 +61,63 @@ def prepare(target: Target, wanted: Wanted, token: str, created: Callable[[str],
 
 
 def send(
-    target: Target, wanted: Wanted, plan: Plan, token: str, journal: Journal, *, work: Path | None
-) -> int:
+    target: Target, planned: Planned, token: str, journal: Journal, *, at_most_rows: int = READ_ROWS
+) -> Delivered:
     """
-    Send the rows, read back and compare, set who may see it; returns the rows read back.
+    Send the changes, read back and compare, set who may see it.
 
-    Nothing is sent when the portal already has what the plan expects. Raises PublishRefused when the rows
-    cannot be sent or what is read back differs, PortalFailed.
+    Nothing is sent when the portal already has what the plan expects; new columns are added first. Up to
+    `at_most_rows` rows are read back whole. Raises PublishRefused when the rows cannot be sent or what is read back
+    differs, PortalFailed.
     """
     if target.dataset_id is None:
         raise PublishRefused(
             "There is no dataset to send to.", hint="This is a mistake in ctnb: prepare first."
         )
-    if plan.before != plan.expected:
-        key = (wanted.key,) if wanted.key else ()
-        change = Change(wanted.mode, wanted.table, wanted.columns, key, token)
-        target.portal.send(target.dataset_id, change, journal)
-    rows, found = planning.digest_there(target.portal, target.dataset_id, wanted.columns, work)
-    if found != plan.expected:
-        raise PublishRefused(
-            f"What was read back is not what was to be there: {plan.rows_after:,} rows expected, {rows:,} read"
-            f"{', with other values' if rows == plan.rows_after else ''}.",
-            hint="Nothing is called released. Compare the portal with the last release, then publish again.",
-        )
-    journal.note(token, "compared", rows=rows)
-    target.portal.set_public(target.dataset_id, wanted.public)
-    return rows
+    portal, dataset_id, fields = target.portal, target.dataset_id, planned.wanted.fields
+    if planned.plan.columns_added:
+        added = [column for column in fields.columns if column.name in planned.plan.columns_added]
+        portal.add_fields(dataset_id, [fields.as_field(column) for column in added])
+    before = _version(target)
+    changes = planned.changes(token)
+    for change in changes:
+        portal.send(dataset_id, change, journal)
+    found, version = _read_back(target, planned, at_most_rows, waits_for=before if changes else None)
+    readback.check(found)
+    journal.note(token, "compared", rows=found.rows_found)
+    portal.set_public(dataset_id, planned.plan.public)
+    return Delivered(found.rows_found, found.how, version)
+
+
+def _read_back(
+    target: Target, planned: Planned, at_most_rows: int, *, waits_for: str | None
+) -> tuple[ReadBack, str]:
+    """
+    What is there, and its version; asked again while the portal shows the version from before the sending.
+
+    A portal answers readers from a copy that may be behind what it has acknowledged.
+    """
+    behind = retry_if_result(
+        lambda one: not one[0].equal and waits_for is not None and one[1] in ("", waits_for)
+    )
+    asking = Retrying(
+        stop=stop_after_attempt(ATTEMPTS), wait=wait_exponential(multiplier=PAUSE_S / 2), retry=behind,
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )  # fmt: skip
+    found: tuple[ReadBack, str] = asking(_once, target, planned, at_most_rows)
+    return found
+
+
+def _once(target: Target, planned: Planned, at_most_rows: int) -> tuple[ReadBack, str]:
+    before = _version(target)
+    found = readback.compare(
+        planned.connection, target.portal, target.dataset_id or "", planned.wanted.fields, planned.wanted.key,
+        at_most_rows=at_most_rows,
+    )  # fmt: skip
+    after = _version(target)
+    return found, after if after == before else ""
+
+
+def _version(target: Target) -> str:
+    there = target.portal.there(target.dataset_id or "")
+    return there.version if there else ""

@@ -33,6 +33,7 @@ LOCAL = "embedded"
 """The kind of portal that needs no second pair of eyes."""
 
 Verdict = Literal["approve", "refuse"]
+About = Literal["rows", "public"]
 State = Literal["clear", "approved", "waiting", "blocked", "refused", "expired", "stale"]
 
 _FILLER_WORDS = """
@@ -98,6 +99,8 @@ class Decision:
     """For a standing decision, by a finding's key."""
     four_eyes: str
     """yes, or why not."""
+    about: About = "rows"
+    """rows: whether they may leave, to a private dataset too; public: whether everybody may see them."""
 
     def to_json(self) -> dict[str, Any]:
         """It as JSON's types."""
@@ -139,13 +142,14 @@ def whoami() -> Person:
 def decide(
     project: Project, review: Review, *, verdict: Verdict, reason: str, conditions: str = "",
     standing: bool = False, ran_by: Person, portal_kind: str, base_release: str | None,
-    person: Person | None = None,
+    person: Person | None = None, about: About = "rows",
 ) -> Decision:  # fmt: skip
     """
     Record in the ledger what `person` (whoever owns this process when None) decides about `review`.
 
-    The decision expires after the policy's `decision_days`. Raises ReviewNotCleared when a blocked review is
-    to be approved, UsageError when this person may not decide or the reason does not do.
+    `about` public is the second decision, on the same digests: that everybody may see the rows; it is made once for
+    each table. The decision expires after the policy's `decision_days`. Raises ReviewNotCleared when a blocked
+    review is to be approved, UsageError when this person may not decide or the reason does not do.
     """
     person = person or whoami()
     _check_verdict(review, verdict)
@@ -153,12 +157,16 @@ def decide(
     eyes = _four_eyes(project, verdict, person, ran_by, portal_kind)
     _check_free_of_identifiers("conditions", conditions)
     check_reason(reason)
+    if standing and about == "public":
+        raise UsageError(
+            "That a table may be public is decided for this table alone.", hint="Leave out --standing."
+        )
     now = clock.now()
     expires = now + dt.timedelta(days=project.policy(review.policy).decision_days)
     decision = Decision(
         _new_id(now), verdict, "standing" if standing else "one-time", review.dataset, review.run,
         reason.strip(), conditions.strip(), person, clock.stamp(now), clock.stamp(expires),
-        subject(review, base_release), _bounds(review) if standing else {}, eyes,
+        subject(review, base_release), _bounds(review) if standing else {}, eyes, about,
     )  # fmt: skip
     ledger.append(project.ledger, KIND, decision.to_json())
     return decision
@@ -195,8 +203,7 @@ def clearance(
     """
     if review.state == "blocked":
         return Clearance(False, None, headline(review)[1], "blocked")
-    decisions = [from_entry(entry) for entry in entries if entry.kind == KIND]
-    of_dataset = [one for one in reversed(decisions) if one.dataset == review.dataset]
+    of_dataset = _about("rows", review, entries)
     wanted, passed = subject(review, base_release), None
     for decision in of_dataset:
         found = _by_decision(review, wanted, decision, now)
@@ -206,6 +213,32 @@ def clearance(
     if review.state == "clear":
         return Clearance(True, None, "The review is clear; no decision is needed.", "clear")
     return passed or Clearance(False, None, "Nobody has decided about this review yet.", "waiting")
+
+
+def opening(review: Review, entries: Iterable[Entry], *, now: dt.datetime) -> Clearance:
+    """
+    Whether everybody may see the table of `review`, given the lines of the ledger. Pure.
+
+    The newest decision about exactly this review and table that it may be public, or may not, wins; the release
+    before does not matter. Raises RecordBroken when a decision cannot be read.
+    """
+    for decision in _about("public", review, entries):
+        told = decision.subject
+        if (told.review_digest, told.table_digest) != (review.digest, review.table_digest):
+            continue
+        who = f"{decision.by.name} on {decision.at[:10]}"
+        if decision.verdict == "refuse":
+            return Clearance(False, decision, f"{who} refused to make it public.", "refused")
+        if now < clock.parse(decision.expires):
+            return Clearance(True, decision, f"{who} approved that it is public.", "approved")
+        return Clearance(False, decision, f"The approval by {who} to make it public expired.", "expired")
+    return Clearance(False, None, "Nobody has decided yet that it may be public.", "waiting")
+
+
+def _about(about: About, review: Review, entries: Iterable[Entry]) -> list[Decision]:
+    """The decisions of the dataset of `review` about one question, newest first."""
+    made = [from_entry(entry) for entry in entries if entry.kind == KIND]
+    return [one for one in reversed(made) if (one.dataset, one.about) == (review.dataset, about)]
 
 
 def _by_decision(review: Review, wanted: Subject, decision: Decision, now: dt.datetime) -> Clearance | None:
@@ -344,7 +377,11 @@ def _from_facts(facts: Mapping[str, Any]) -> Decision:
             "bounds": {key: Bound(**bound) for key, bound in facts["bounds"].items()},
         }
     )
-    if made.verdict not in ("approve", "refuse") or made.kind not in ("one-time", "standing"):
+    if (
+        made.verdict not in ("approve", "refuse")
+        or made.kind not in ("one-time", "standing")
+        or made.about not in ("rows", "public")
+    ):
         raise ValueError("another verdict or kind")
     clock.parse(made.expires)
     return made
