@@ -10,8 +10,8 @@ from ctnb.clients.dsmapi import Dsmapi
 from ctnb.clients.socrata import Socrata, View
 from ctnb.contracts.columns import NUMERIC, Column
 from ctnb.errors import PortalFailed
-from ctnb.portals import revisions, socrata_metadata, soda
-from ctnb.portals.interface import Change, Described, PortalField, Sent, Summary, There
+from ctnb.portals import revisions, socrata_metadata, socrata_views, soda
+from ctnb.portals.interface import Change, Described, Part, PortalField, Sent, Summary, There
 from ctnb.portals.revisions import Sending
 from ctnb.values import TYPES
 
@@ -140,7 +140,16 @@ class SocrataPortal:
         self.client.set_public(dataset_id, public)
 
     def share(self, dataset_id: str, people: Sequence[str]) -> None:
-        """Let exactly these accounts (mail addresses) read the dataset while it is private."""
+        """Let exactly these accounts (mail addresses) read the dataset while it is private. Raises PortalFailed."""
+        socrata_views.share(self.client.exchange, dataset_id, people)
+
+    def add_fields(self, dataset_id: str, columns: Sequence[Column]) -> None:
+        """Add columns, empty in every row. Raises PublishRefused, PortalFailed."""
+        socrata_views.add_fields(self.client.exchange, dataset_id, columns)
+
+    def show(self, dataset_id: str, parts: Sequence[Part], known: Mapping[str, str]) -> dict[str, str]:
+        """Make filtered views, or bring them up to date; returns their ids by name. Raises PortalFailed."""
+        return socrata_views.show(self.client.exchange, dataset_id, parts, known)
 
     def _there(self, view: View) -> There:
         fields = tuple(PortalField(f.field_name, f.name, f.data_type, f.description) for f in view.fields)
