@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--chunk-bytes", type=int, default=4 * 2**20, help="how uploads are best cut (4 MiB)")
     parser.add_argument("--approval", action="store_true", help="a revision needs a second publisher")
     parser.add_argument("--faults", action="store_true", help="publishers may ask for faults at /_faults")
+    parser.add_argument("--cors", action="store_true", help="pages of any site may read public data")
     parser.add_argument(
         "--processing-s", type=float, default=0.0, help="how long an Opendatasoft publish takes"
     )
@@ -46,6 +47,7 @@ def main() -> None:
         chunk_bytes=given.chunk_bytes,
         approval=given.approval,
         faults=given.faults,
+        cors=given.cors,
         processing_s=given.processing_s,
         records_limit=given.records_limit,
         strict_push=given.strict_push,

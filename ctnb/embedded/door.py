@@ -29,6 +29,12 @@ from .workshop import Workshop
 log = logging.getLogger("ctnb.embedded")
 
 READERS = 4
+CORS = (
+    ("Access-Control-Allow-Methods", "GET, HEAD"),
+    ("Access-Control-Allow-Headers", "Accept, If-None-Match, X-App-Token"),
+    ("Access-Control-Max-Age", "600"),
+)
+"""What a page of another site may do, where the portal lets it read at all (Fetch standard, CORS protocol)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Portal:
     writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "writer"))
     busy: set[object] = field(default_factory=set)
     """The requests under way."""
+    cors: bool = False
+    """Pages of any site may read what anybody may read."""
     faults: Faults | None = None
     """What goes wrong on demand, where the portal was started with --faults."""
 
@@ -71,6 +79,8 @@ class Door(tornado.web.RequestHandler):
 
     def prepare(self) -> None:
         self.portal.busy.add(self)
+        if self.portal.cors:
+            self.set_header("Access-Control-Allow-Origin", "*")
 
     async def data_received(self, chunk: bytes) -> None:
         self.size += len(chunk)
@@ -87,6 +97,9 @@ class Door(tornado.web.RequestHandler):
     async def run(self) -> None:
         try:
             self.check()
+            if self.portal.cors and self.request.method == "OPTIONS":
+                await self.send(Answer(204, headers=CORS))
+                return
             found, names = self.found()
             self.pattern = found.path
             call = self.call()
@@ -105,7 +118,8 @@ class Door(tornado.web.RequestHandler):
         site = self.request.headers.get("Sec-Fetch-Site", "same-origin")
         origin = self.request.headers.get("Origin")
         foreign = site == "cross-site" or (origin is not None and origin != self.origin())
-        if foreign and self.request.method not in ("GET", "HEAD"):
+        reading = ("GET", "HEAD", "OPTIONS") if self.portal.cors else ("GET", "HEAD")
+        if foreign and self.request.method not in reading:
             raise legacy(403, "permission_denied", "A page of another site may not write here")
         if self.size > self.portal.body_limit:
             limit = self.portal.body_limit

@@ -28,6 +28,7 @@ from ctnb.errors import UsageError
 from . import (
     configs,
     exports,
+    inventories,
     listings,
     ods,
     outputs,
@@ -62,6 +63,7 @@ ROUTES: tuple[Route, ...] = (
     *outputs.ROUTES,
     *configs.ROUTES,
     *listings.ROUTES,
+    *inventories.ROUTES,
     *pages.ROUTES,
     *ods.ROUTES,
 )
@@ -94,6 +96,8 @@ class Options:
     """A revision is applied once a second publisher approves it."""
     faults: bool = False
     """Publishers may say, at /_faults, which of the next requests go wrong."""
+    cors: bool = False
+    """Pages of any site may read what anybody may read (`Access-Control-Allow-Origin: *`)."""
     processing_s: float = 0.0
     """How long Opendatasoft's publish and unpublish stay in their states before anything is done."""
     records_limit: int | None = None
@@ -142,7 +146,9 @@ async def _serve(listener: socket.socket, file: Path, given: Options, tls: ssl.S
     )
     routes = (*ROUTES, *FAULT_ROUTES) if given.faults else ROUTES
     faults = Faults(store) if given.faults else None
-    portal = Portal(store, routes, own, given.body_limit, given.clock, workshop, faults=faults)
+    portal = Portal(
+        store, routes, own, given.body_limit, given.clock, workshop, faults=faults, cors=given.cors
+    )
     resume(workshop)
     door = FaultyDoor if given.faults else Door
     application = tornado.web.Application([(r".*", door, {"portal": portal})], log_function=_no_log)
