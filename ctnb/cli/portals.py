@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ctnb import settings
+from ctnb.cli.portal_accounts import account
 
 PORT = 8321
 
@@ -12,6 +13,9 @@ PORT = 8321
 @click.group()
 def portal() -> None:
     """The embedded portal."""
+
+
+portal.add_command(account)
 
 
 @portal.command()
