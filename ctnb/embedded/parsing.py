@@ -1,7 +1,7 @@
 """
 An uploaded file to a table of texts: c1, c2 ... in one Parquet file, and the rows that do not fit beside it.
 
-CSV and TSV are read by DuckDB in bounded memory, Excel sheets by calamine, GeoJSON by the JSON parser.
+CSV and TSV are read by DuckDB in bounded memory, Excel sheets by calamine, files of places by `features`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Any
 
 from .catalogue import field_name_of
 from .cells import TEXT, CellType, cell_type
+from .features import PLACES, Unreadable, read_features
 from .geometries import store_geometry
 from .workshop import engine_error, quoted
 
 COLUMN_LIMIT = 2000
 LINE_LIMIT_BYTES = 16 * 2**20
-GEOJSON_LIMIT_BYTES = 256 * 2**20
 HEADER_LIMIT_BYTES = 2**20
 SEPARATORS = {"text/csv": ",", "text/tab-separated-values": "\t"}
 EXCEL = (
     "application/vnd.ms-excel",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 )
-GEOJSON = ("application/vnd.geo+json", "application/geo+json")
+READ = "This portal reads CSV, TSV, Excel, GeoJSON, KML and zipped shapefiles"
 _SHAPES = {"Point": "point", "MultiPoint": "multipoint", "LineString": "line", "MultiLineString": "multiline",
            "Polygon": "polygon", "MultiPolygon": "multipolygon"}  # fmt: skip
 
@@ -84,9 +84,9 @@ def parse_file(engine: Any, content: Path, content_type: str, options: Options, 
         return _parse_separated(engine, content, options, into)
     if content_type in EXCEL:
         return _parse_lists(engine, _sheet(content), options, into)
-    if content_type in GEOJSON:
-        return _parse_geojson(engine, content, options, into)
-    raise Unparsable("This portal reads CSV, TSV, Excel and GeoJSON")
+    if content_type in PLACES:
+        return _parse_places(engine, content, content_type, options, into)
+    raise Unparsable(READ)
 
 
 def wrong_rows(into: Path) -> Path:
@@ -252,32 +252,31 @@ def _parse_lists(engine: Any, rows: Iterator[list[str | None]], options: Options
     return _table(engine, names, rest, options, into)
 
 
-def _parse_geojson(engine: Any, content: Path, options: Options, into: Path) -> Parsed:
-    """The features of a collection: a column for the geometry, named by its type, and one per property."""
-    if content.stat().st_size > GEOJSON_LIMIT_BYTES:
-        raise Unparsable(f"A GeoJSON file has at most {GEOJSON_LIMIT_BYTES} bytes here")
+def _parse_places(engine: Any, content: Path, content_type: str, options: Options, into: Path) -> Parsed:
+    """The features of a file: a column for the geometry, named by its type, and one per property."""
+    wrong = ""
     try:
-        features = json.loads(content.read_bytes())["features"]
-        shapes = {feature["geometry"]["type"] for feature in features if feature["geometry"]}
-        properties = list(dict.fromkeys(name for feature in features for name in feature["properties"] or {}))
-    except (ValueError, KeyError, TypeError):
-        raise Unparsable("The file is not a GeoJSON feature collection") from None
-    if len(shapes) != 1 or not shapes <= _SHAPES.keys():
-        raise Unparsable("The features of a collection have one type of geometry")
-    (shape,) = shapes
+        shape, features = read_features(content, content_type)
+    except Unreadable as unreadable:
+        wrong = str(unreadable)
+    if wrong:
+        raise Unparsable(wrong)
+    properties = list(dict.fromkeys(name for feature in features for name in feature.properties))
     kind = cell_type(_SHAPES[shape]) or TEXT
     rows = [
         [
-            None if feature["geometry"] is None else store_geometry(_exact(feature["geometry"]), shape),
-            *(_property((feature["properties"] or {}).get(name)) for name in properties),
+            None if feature.geometry is None else store_geometry(_exact(feature.geometry), shape),
+            *(_property(feature.properties.get(name)) for name in properties),
         ]
         for feature in features
     ]
+    if any(feature.geometry and row[0] is None for feature, row in zip(features, rows, strict=True)):
+        raise Unparsable("A geometry of the file cannot be read")
     first, *named = _named([kind.name, *properties], 0)
     return _table(engine, (Named(first.field_name, first.display_name, kind), *named), rows, options, into)
 
 
-def _exact(geometry: Any) -> Any:
+def _exact(geometry: dict[str, Any]) -> Any:
     """The geometry with its numbers as text, digits kept."""
     return json.loads(json.dumps(geometry), parse_float=str)
 

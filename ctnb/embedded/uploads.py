@@ -25,7 +25,8 @@ from .drafts import (
     stamp,
     view_of,
 )
-from .parsing import EXCEL, GEOJSON, SEPARATORS
+from .features import PLACES
+from .parsing import EXCEL, READ, SEPARATORS
 from .preparing import parse_source
 from .workshop import Workshop
 
@@ -41,7 +42,7 @@ PARSE_OPTIONS: dict[str, Any] = {
 }
 PARALLELISM = 4
 CHUNK_LIMIT = 100_000
-CONTENT_TYPES = (*SEPARATORS, *EXCEL, *GEOJSON, "application/octet-stream")
+CONTENT_TYPES = (*SEPARATORS, *EXCEL, *PLACES, "application/octet-stream")
 
 
 def create(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -235,8 +236,7 @@ def _committed(
 
 def _accept(source: Draft, content_type: str) -> None:
     if content_type not in CONTENT_TYPES and source.document["parse_options"]["parse_source"]:
-        message = "This portal reads CSV, TSV, Excel and GeoJSON"
-        raise refused(415, "unsupported_content_type", message, content_type=content_type)
+        raise refused(415, "unsupported_content_type", READ, content_type=content_type)
 
 
 def _open(revision: Draft) -> Draft:
