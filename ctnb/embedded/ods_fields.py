@@ -121,7 +121,7 @@ def _too_many(fields: Sequence[Field]) -> list[str]:
     return said
 
 
-def _change(fields: list[Field], name: str, **changes: Any) -> list[Field]:
+def _change(fields: list[Field], name: str, /, **changes: Any) -> list[Field]:
     return [replace(one, **changes) if one.name == name else one for one in fields]
 
 
