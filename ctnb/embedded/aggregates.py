@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import decimal
 from decimal import Decimal
 from typing import Any
@@ -11,20 +12,36 @@ from .calculations import EXACT, ROUNDED, number, packed
 
 _NOUGHT = Decimal(0)
 _INNER = decimal.Context(prec=70)
+_NINES = str.maketrans("0123456789", "9876543210")
 
 
 class Sum:
     """The exact sum of packed numbers; null without any."""
 
     def __init__(self) -> None:
-        self.total = _NOUGHT
+        self.parts: dict[int, int] = collections.defaultdict(int)
+        """Whole numbers by the power of ten they are to be multiplied by: a million rows are many."""
         self.count = 0
 
     def step(self, stored: Any) -> None:
         """Take one row's number in, unless it is null."""
-        if stored is not None:
-            self.total = EXACT.add(self.total, number(stored))
-            self.count += 1
+        if stored is None:
+            return
+        self.count += 1
+        if stored[0] == "2":
+            digits = stored[4:]
+            self.parts[int(stored[1:4]) - len(digits)] += int(digits)
+        elif stored[0] == "0":
+            body = stored[1:-1].translate(_NINES)
+            self.parts[int(body[:3]) - len(body) + 3] -= int(body[3:])
+
+    @property
+    def total(self) -> Decimal:
+        """The sum so far."""
+        total = _NOUGHT
+        for power, whole in self.parts.items():
+            total = EXACT.add(total, EXACT.scaleb(Decimal(whole), power - 499))
+        return total
 
     def finalize(self) -> Any:
         """The packed result."""
@@ -39,14 +56,14 @@ class Average(Sum):
         return packed(ROUNDED.divide(self.total, self.count)) if self.count else None
 
 
-class Deviation(Sum):
-    """Their standard deviation as a population, to 30 digits."""
+class Deviation:
+    """The standard deviation of packed numbers as a population, to 30 digits."""
 
     fewest = 1
 
     def __init__(self) -> None:
-        super().__init__()
-        self.squares = _NOUGHT
+        self.count = 0
+        self.total = self.squares = _NOUGHT
 
     def step(self, stored: Any) -> None:
         """Take one row's number in, unless it is null."""

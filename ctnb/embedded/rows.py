@@ -11,6 +11,7 @@ from .answers import modern
 from .catalogue import Column, View
 from .cells import Maltyped, Stored, json_type, store
 from .identifiers import new_row_id
+from .lookups import drop_indexes
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def apply_changes(
 
 def empty(connection: sqlite3.Connection, view: View) -> int:
     """Delete every row and say how many there were."""
+    drop_indexes(connection, view)
     return connection.execute(f"DELETE FROM {view.table} WHERE true").rowcount
 
 
