@@ -35,7 +35,8 @@ AUTOMATION = "/api/automation/v1.0"
 EXPLORE = "/api/explore/v2.1/catalog/datasets"
 IDLE = frozenset(["idle", "error", "limit_reached"])
 """Statuses from which a dataset can be published; all others end by themselves."""
-PAGE = 100
+PAGE, MOST = 100, 1000
+"""Entries of a list that is paged through, and of one that is short; 1000 is the most that the portal gives."""
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -205,8 +206,12 @@ class Opendatasoft:
 
     def resources(self, uid: str) -> list[dict[str, Any]]:
         """The dataset's sources."""
-        said = self.ask("GET", f"/datasets/{_safe(uid)}/resources/")
-        return list(said.get("results", []) if isinstance(said, dict) else said or [])
+        return self.listed(f"/datasets/{_safe(uid)}/resources/")
+
+    def listed(self, path: str) -> list[dict[str, Any]]:
+        """All of a list that is short, e.g. a dataset's fields; empty where the portal has no such list."""
+        said = self.ask("GET", path, params={"limit": MOST}, missing=True) or {}
+        return list(said.get("results", []) if isinstance(said, dict) else said)
 
     def ask(
         self, method: str, path: str, body: Any = None, *, missing: bool = False, busy: bool = False, **options: Any

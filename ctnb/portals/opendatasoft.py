@@ -92,7 +92,7 @@ class OpendatasoftPortal:
         if known is None:
             return None
         live = self.client.described(known.slug)
-        steps = [] if live else self._steps(known.uid)
+        steps = [] if live else self.client.listed(f"/datasets/{known.uid}/fields/")
         fields = fields_of(live, steps)
         metas = ((live or {}).get("metas") or {}).get("default") or {}
         people = tuple(f"reader: {mail}" for mail in self._readers(known.uid)) if known.restricted else ()
@@ -378,14 +378,9 @@ class OpendatasoftPortal:
             )
         return known
 
-    def _steps(self, uid: str) -> list[dict[str, Any]]:
-        said = self.client.ask("GET", f"/datasets/{uid}/fields/")
-        return list(said.get("results", []) if isinstance(said, dict) else said or [])
-
     def _readers(self, uid: str) -> dict[str, str]:
         """Who may read a restricted dataset by name: mail address and the grant's uid."""
-        said = self.client.ask("GET", f"/datasets/{uid}/security/users/", missing=True)
-        listed = said.get("results", []) if isinstance(said, dict) else said or []
+        listed = self.client.listed(f"/datasets/{uid}/security/users/")
         mails = {(one.get("user") or {}).get("email") or "": str(one.get("uid", "")) for one in listed}
         return {mail: found for mail, found in mails.items() if mail}
 

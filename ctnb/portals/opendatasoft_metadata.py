@@ -117,8 +117,7 @@ def configure(client: Opendatasoft, uid: str, columns: Sequence[Column], key: Se
 
     Raises PortalFailed.
     """
-    said = client.ask("GET", f"/datasets/{uid}/fields/")
-    steps = list(said.get("results", []) if isinstance(said, dict) else said or [])
+    steps = client.listed(f"/datasets/{uid}/fields/")
     written = False
     for step in _steps(columns, key):
         if not any(all(one.get(name) == value for name, value in step.items()) for one in steps):
@@ -156,8 +155,7 @@ def _id_of(client: Opendatasoft, name: str, wanted: str) -> str:
 
 def _suggested(client: Opendatasoft, template: str, field: str) -> list[tuple[str, str]]:
     """Label and id of the values that the portal allows."""
-    said = client.ask("GET", f"/metadata/templates/{template}/fields/{field}/suggest/", missing=True)
-    listed = said.get("results", []) if isinstance(said, dict) else said or []
+    listed: list[Any] = [*client.listed(f"/metadata/templates/{template}/fields/{field}/suggest/")]
     return [
         (str(one.get("label") or one.get("value")), str(one.get("value")))
         if isinstance(one, Mapping)
