@@ -85,10 +85,13 @@ def _quick(columns: Sequence[Column]) -> list[tuple[str, str]]:
 def _value(column: Column, typed_dates: bool) -> str:
     """SQL for the value of a cell: a cell that is a date itself is one whatever format the contract gives."""
     kind, text = column.kind, quote_name("r_" + column.name)
+    quick = quick_sql(kind, text) and quote_name("q_" + column.name)
+    value = parse_quickly_sql(kind, text, quick) if quick else parse_sql(kind, text)
     if not typed_dates or kind.type not in ("date", "timestamp"):
-        quick = quick_sql(kind, text) and quote_name("q_" + column.name)
-        return parse_quickly_sql(kind, text, quick) if quick else parse_sql(kind, text)
-    iso, at = Kind("date"), parse_sql(Kind("timestamp"), text)
+        return value
+    at = parse_sql(Kind("timestamp"), text)
     midnight = f"CASE WHEN {at} = date_trunc('day', {at}) THEN CAST({at} AS DATE) END"
-    typed = [midnight if kind.type == "date" else at, parse_sql(iso, text)]
-    return f"coalesce({', '.join(dict.fromkeys([parse_sql(kind, text), *typed]))})"
+    others = [midnight if kind.type == "date" else at, parse_sql(Kind("date"), text)]
+    plain = parse_sql(kind, text)
+    listed = ", ".join([value, *(other for other in dict.fromkeys(others) if other != plain)])
+    return f"coalesce({listed})"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ctnb import tables
 from ctnb.errors import AccountOpen, SourceInvalid
+from ctnb.reads import straight
 from ctnb.reads.accounts import JoinCount, NulledCount, Reading, RejectCount
 from ctnb.reads.cells import make_cells
 from ctnb.reads.checks import Check, cannot_compute, cell_checks, row_checks, uniques, values_of
@@ -60,7 +61,12 @@ def read_closely(job: Job, folder: Path) -> Reading:
     computed.
     """
     with tables.connect(folder, threads=2) as connection:
-        judged, notes = _judge(connection, job, folder)
+        loaded, notes = _load(connection, job, folder)
+        allowed = load_references(connection, job, folder)
+        whole = _whole(connection, job, loaded, notes, (allowed, folder))
+        if whole:
+            return whole
+        judged = _judge(connection, job, loaded, allowed)
         counts = _reject_counts(connection, judged)
         nulled = _nulled_counts(connection, judged)
         rejected = count(connection, "failing WHERE _bad") + judged.misfits
@@ -82,8 +88,10 @@ def count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, job: Job, folder: Path) -> tuple[Judged, tuple[str, ...]]:
-    """Load every file, type every cell, ask every rule; with what a person should know of the source."""
+def _load(
+    connection: duckdb.DuckDBPyConnection, job: Job, folder: Path
+) -> tuple[tuple[Loaded, ...], tuple[str, ...]]:
+    """Load every file and make `cells`; what became of each, and what a person should know of the source."""
     notes = list(job.gathered.notes)
     for lookup in job.lookups:
         notes += load_lookup(connection, lookup, folder)
@@ -99,10 +107,28 @@ def _judge(connection: duckdb.DuckDBPyConnection, job: Job, folder: Path) -> tup
     make_cells(
         connection, job, [f"{one.schema}.numbered" for one in job.inputs], [one.typed_dates for one in loaded]
     )
-    allowed = load_references(connection, job, folder)
+    return tuple(loaded), tuple(dict.fromkeys(notes))
+
+
+def _whole(
+    connection: duckdb.DuckDBPyConnection, job: Job, loaded: Sequence[Loaded], notes: Sequence[str],
+    with_what: tuple[Mapping[str, str], Path],
+) -> Reading | None:  # fmt: skip
+    """The reading where every row fits, which most do; None when one does not, or was seen not to already."""
+    if straight.streams(job) or job.lookups or any(one.misfits for one in loaded):
+        return None
+    table = straight.write_fitting(connection, job, *with_what)
+    left_out = sum((Counter(dict(one.left_out)) for one in loaded), Counter[str]())
+    return straight.fitting(job, table, notes, left_out) if table else None
+
+
+def _judge(
+    connection: duckdb.DuckDBPyConnection, job: Job, loaded: tuple[Loaded, ...], allowed: Mapping[str, str]
+) -> Judged:
+    """Type every cell, ask every rule."""
     connection.execute("CREATE TABLE typed AS SELECT * FROM cells")
     checks, values = _ask(connection, job, allowed)
-    return Judged(job, tuple(loaded), checks, values), tuple(dict.fromkeys(notes))
+    return Judged(job, loaded, checks, values)
 
 
 def _check_rows(connection: duckdb.DuckDBPyConnection, job: Job, loaded: Sequence[Loaded]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,35 +30,55 @@ def read_straight(job: Job, folder: Path) -> Reading | None:
     None as soon as one row does not fit, and where a file or a lookup needs a closer look: then every row is
     numbered and accounted for.
     """
+    if not streams(job):
+        return None
+    relations = [
+        f"(SELECT 0 AS _row, * FROM {one.opened.streamed()})"
+        for one in job.inputs
+        if isinstance(one.opened, Streamed)
+    ]
+    with tables.connect(folder, threads=2, memory_mb=STRAIGHT_MB) as connection:
+        allowed, raw = load_references(connection, job, folder), left_raw(job)
+        make_cells(connection, job, relations, [False] * len(relations), raw=raw)
+        table = write_fitting(connection, job, allowed, folder, raw=raw)
+    if table is None or job.gathered.parts[0].rows not in (None, table.rows):
+        return None
+    return fitting(job, table, tuple(note for one in job.inputs for note in one.opened.notes))
+
+
+def streams(job: Job) -> bool:
+    """Whether the files of `job` are such as can be read in one pass."""
+    streamed = all(isinstance(one.opened, Streamed) for one in job.inputs)
+    return streamed and not job.lookups and not _rows_are_told_apart(job)
+
+
+def write_fitting(
+    connection: duckdb.DuckDBPyConnection, job: Job, allowed: Mapping[str, str], folder: Path,
+    *, raw: Collection[str] = (),
+) -> Table | None:  # fmt: skip
+    """The table of the rows of `cells`; None when one of them breaks a rule. `raw` is that of `make_cells`."""
     import duckdb
 
-    streams = [one.opened.streamed() for one in job.inputs if isinstance(one.opened, Streamed)]
-    relations = [f"(SELECT 0 AS _row, * FROM {stream})" for stream in streams]
-    if len(relations) < len(job.inputs) or job.lookups or _rows_are_told_apart(job):
+    columns, query = job.dataset.contract.read_columns, _all_or_none(job, allowed, raw)
+    try:
+        table = tables.write(connection, query, columns, folder / "read.parquet")
+    except duckdb.Error:  # its text may quote the row
         return None
-    columns = job.dataset.contract.read_columns
-    with tables.connect(folder, threads=2, memory_mb=STRAIGHT_MB) as connection:
-        allowed = load_references(connection, job, folder)
-        raw = _left_raw(job)
-        make_cells(connection, job, relations, [False] * len(relations), raw=raw)
-        try:
-            table = tables.write(
-                connection, _all_or_none(job, allowed, raw), columns, folder / "read.parquet"
-            )
-        except duckdb.Error:  # its text may quote the row
-            return None
-        if any(_repeats(connection, table, one) for one in uniques(job.dataset)):
-            return None
-    if job.gathered.parts[0].rows not in (None, table.rows):
-        return None
+    return None if any(_repeats(connection, table, one) for one in uniques(job.dataset)) else table
+
+
+def fitting(
+    job: Job, table: Table, notes: Sequence[str], left_out: Mapping[str, int] | None = None
+) -> Reading:
+    """The reading whose every row is in `table`, those aside that a rule of the kind of file leaves out."""
     counts = tuple(
         ColumnCount(column.name, column.type, table.rows - empty, empty, 0)
-        for column, empty in zip(columns, tables.empty_cells(table), strict=True)
+        for column, empty in zip(job.dataset.contract.read_columns, tables.empty_cells(table), strict=True)
     )
-    notes = tuple(dict.fromkeys(note for one in job.inputs for note in one.opened.notes))
+    left = dict(left_out or {})
     return Reading(
-        table, job.gathered, job.encoding, table.rows, 0, (), {}, counts, None,
-        notes=(*job.gathered.notes, *notes),
+        table, job.gathered, job.encoding, table.rows + sum(left.values()), 0, (), left, counts, None,
+        notes=tuple(dict.fromkeys((*job.gathered.notes, *notes))),
     )  # fmt: skip
 
 
@@ -67,7 +87,7 @@ def _rows_are_told_apart(job: Job) -> bool:
     return len(job.gathered.parts) > 1 and any(part.rows is not None for part in job.gathered.parts)
 
 
-def _left_raw(job: Job) -> frozenset[str]:
+def left_raw(job: Job) -> frozenset[str]:
     """
     The columns of which only the cells without a value have to be looked at: is it empty, or does it not fit?
 
