@@ -12,7 +12,7 @@ from typing import Any
 
 from .accounts import by_uid
 from .answers import Account, Call
-from .catalogue import View, all_readable
+from .catalogue import View, filtered_views
 from .page_cells import day_html, day_text, safe_link, short
 from .page_history import Event
 from .page_mirrors import Overview
@@ -46,6 +46,9 @@ def facts_section(call: Call, connection: sqlite3.Connection, view: View) -> str
     document, metadata = view.document, view.document.get("metadata") or {}
     custom = _custom(metadata.get("custom_fields"))
     frequency, contact = _taken(custom, "frequency"), _taken(custom, "contact")
+    private = document.get("privateMetadata") or {}
+    if contact is None and call.account is not None and call.account.role == "publisher":
+        contact = private.get("contactEmail")
     facts: list[tuple[str, str]] = [
         ("Each row is", _said(metadata.get("rowLabel"))),
         ("Update frequency", _said(frequency)),
@@ -126,9 +129,7 @@ def files_section(view: View) -> str:
 
 def views_section(connection: sqlite3.Connection, view: View, account: Account | None) -> str:
     """The filtered views made of this dataset that the caller may read."""
-    made = [
-        one for one in all_readable(connection, account) if one.document.get("modifyingViewUid") == view.uid
-    ]
+    made = [one for one in filtered_views(connection, view) if one.readable(account)]
     items = "".join(
         f'<li><a href="/d/{one.uid}">{escape(one.name)}</a> '
         f'<span class="none">{escape(short(str(one.document.get("description") or ""), 160))}</span></li>'

@@ -35,7 +35,7 @@ def catalogue_page(call: Call, connection: sqlite3.Connection, names: Names) -> 
     every = listed(connection, call.account)
     matching = search(every, words)
     shown = [view for view in matching if not category or _category(view) == category]
-    sized = [(view, count(connection, view, mirrors)) for view in shown]
+    sized = [(view, count(connection, view, mirrors)) for view in shown if view.fault is None]
     sized.sort(key=_ORDERS[order][1])
     query = [("q", words), ("category", category), ("sort", "" if order == "updated" else order)]
     body = (

@@ -80,6 +80,8 @@ def _top(view: View, overview: Overview) -> str:
     metadata = view.document.get("metadata") or {}
     category = str(view.document.get("category") or "")
     marks = badge(view) + (f' <span class="badge plain">{escape(category)}</span>' if category else "")
+    parent = view.parent
+    of = "" if parent is None else f'<p>A view of <a href="/d/{parent.uid}">{escape(parent.name)}</a>.</p>'
     label = str(metadata.get("rowLabel") or "")
     figures = (
         f"<div><dt>Rows</dt><dd>{overview.rows:,}</dd></div>"
@@ -97,7 +99,7 @@ def _top(view: View, overview: Overview) -> str:
     links = "".join(f'<li><a href="#{key}">{word}</a></li>' for key, word in parts)
     return (
         '<div class="hero"><div class="wide"><p class="trail"><a href="/">Datasets</a></p>'
-        f'<h1>{escape(view.name)}</h1><p class="marks">{marks}</p>{description(view)}'
+        f'<h1>{escape(view.name)}</h1><p class="marks">{marks}</p>{of}{description(view)}'
         f'<dl class="figures">{figures}</dl>{downloads(view)}'
         f'<nav class="parts" aria-label="On this page"><ul>{links}</ul></nav></div></div>'
     )

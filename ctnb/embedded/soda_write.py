@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from .accounts import publisher
 from .answers import Answer, Call, Names, as_json, decode, modern, route
 from .catalogue import View, touch, writable
+from .page_history import note
 from .rows import Tally, apply_changes, csv_text, empty, read_changes
 from .soda_read import locate
 
@@ -33,7 +34,7 @@ def replace(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     deleted = empty(connection, view)
     tally = apply_changes(connection, view, read_changes(view, _bodies(call, view)), call.now)
     tally.deleted += deleted
-    return _report(call, connection, view, tally)
+    return _report(call, connection, view, tally, "replace")
 
 
 def change_row(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -50,7 +51,7 @@ def change_row(call: Call, connection: sqlite3.Connection, names: Names) -> Answ
         key = f"SELECT {view.identifier.sql} FROM {view.table} WHERE rid = ?"
         changes[0].cells[view.identifier.sql] = connection.execute(key, (rid,)).fetchone()[0]
     tally = apply_changes(connection, view, changes, call.now, merge=call.method == "POST")
-    return _report(call, connection, view, tally)
+    return _report(call, connection, view, tally, "row")
 
 
 def delete_row(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -59,6 +60,7 @@ def delete_row(call: Call, connection: sqlite3.Connection, names: Names) -> Answ
     rid = _rid(connection, view, names["row"])
     connection.execute(f"DELETE FROM {view.table} WHERE rid = ?", (rid,))
     touch(connection, view, call.now, rows=True)
+    note(connection, view, call.account, "row", {"Rows Deleted": 1}, call.now)
     return Answer(200)
 
 
@@ -75,9 +77,12 @@ def _rid(connection: sqlite3.Connection, view: View, name: str) -> str:
     return str(row[0])
 
 
-def _report(call: Call, connection: sqlite3.Connection, view: View, tally: Tally) -> Answer:
+def _report(
+    call: Call, connection: sqlite3.Connection, view: View, tally: Tally, kind: str = "upsert"
+) -> Answer:
     if tally.deleted or tally.updated or tally.created or call.method == "PUT":
         touch(connection, view, call.now, rows=True)
+        note(connection, view, call.account, kind, tally.report(), call.now)
     return as_json(tally.report(), headers=(("X-SODA2-Truth-Version", str(view.version + 1)),))
 
 
