@@ -27,6 +27,8 @@ LARGE_ROWS = 20_000
 """A dataset up to this long is read fast enough without an index."""
 FEW_ROWS = 20_000
 """An index that leaves at most so many rows is always worth it."""
+SAMPLE_ROWS = 5_000
+"""Read in the order of writing, to see how dense the rows wanted are."""
 VISITS = 150_000
 """Rows that are read in the order of writing in the time that an index over a large part takes."""
 INDEXES = 8
@@ -107,12 +109,12 @@ def _soon_found(connection: sqlite3.Connection, source: Source, statement: State
         return True
     conditions = [*query.filters, *([] if statement.where is None else [statement.where])]
     tests = [Compiler(source).condition(node) for node in conditions]
-    inner = f"SELECT * FROM {source.relation} NOT INDEXED ORDER BY sid LIMIT {FEW_ROWS}"
+    inner = f"SELECT * FROM {source.relation} NOT INDEXED ORDER BY sid LIMIT {SAMPLE_ROWS}"
     sql = f"SELECT count(*) FROM ({inner}) WHERE {' AND '.join(test.text for test in tests)}"
     values = sum((test.values for test in tests), ())
     found = int(connection.execute(sql, values).fetchone()[0])
     needed = (statement.offset or 0) + (1000 if statement.limit is None else statement.limit)
-    return found > 0 and needed * FEW_ROWS / found <= VISITS
+    return found > 0 and needed * SAMPLE_ROWS / found <= VISITS
 
 
 def _tests(view: View, source: Source, statement: Statement, query: Query) -> Iterator[tuple[Column, Sql]]:
