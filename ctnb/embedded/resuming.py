@@ -7,6 +7,8 @@ from .drafts import prepare
 from .ods_processing import process
 from .ods_store import prepare as prepare_ods
 from .preparing import parse_source, run_output
+from .syncing import prepare as prepare_syncs
+from .syncing import run_sync
 from .workshop import Workshop, uploads_of
 
 _UNFINISHED = (
@@ -17,6 +19,7 @@ _UNFINISHED = (
     ("jobs", "document ->> '$.finished_at' IS NULL", apply_revision),
     ("ods_datasets", "status ->> '$.status' IN ('queued', 'processing', 'deleting', 'aborting_processing')",
      process),
+    ("syncs", "state IN ('queued', 'running')", run_sync),
 )  # fmt: skip
 
 
@@ -25,6 +28,7 @@ def resume(workshop: Workshop) -> None:
     with workshop.store.writing() as connection:
         prepare(connection)
         prepare_ods(connection)
+        prepare_syncs(connection, workshop.clock())
         known = uploads_of(connection)
         waiting = [
             (work, int(row[0]))

@@ -27,6 +27,7 @@ from ctnb.errors import UsageError
 
 from . import (
     configs,
+    datasync,
     exports,
     inventories,
     listings,
@@ -62,6 +63,7 @@ ROUTES: tuple[Route, ...] = (
     *uploads.ROUTES,
     *outputs.ROUTES,
     *configs.ROUTES,
+    *datasync.ROUTES,
     *listings.ROUTES,
     *inventories.ROUTES,
     *pages.ROUTES,
