@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from portal_fixture import Running
 AUTOMATION = "/api/automation/v1.0"
 EXPLORE = "/api/explore/v2.1/catalog/datasets"
 WAIT_S = 60.0
+_NUMBERS = itertools.count(1)
 RESTING = ("idle", "error", "limit_reached")
 
 
@@ -78,8 +80,9 @@ class Ods:
         return list(answer.json())
 
 
-def dataset(portal: Running, dataset_id: str = "town-budgets", *, restricted: bool = False) -> Ods:
-    """A new dataset without resources, unpublished."""
+def dataset(portal: Running, dataset_id: str | None = None, *, restricted: bool = False) -> Ods:
+    """A new dataset without resources, unpublished; without an id, one that no other test has."""
+    dataset_id = dataset_id or f"town-budgets-{next(_NUMBERS)}"
     title = {"value": dataset_id.replace("-", " ").title()}
     body = {"dataset_id": dataset_id, "is_restricted": restricted, "metadata": {"default": {"title": title}}}
     answer = portal.ask("POST", f"{AUTOMATION}/datasets/", json=body)
@@ -91,7 +94,7 @@ def realtime(
     portal: Running,
     bootstrap: dict[str, Any] | list[dict[str, Any]],
     *ids: str,
-    dataset_id: str = "town-budgets",
+    dataset_id: str | None = None,
     restricted: bool = False,
     published: bool = True,
     **more: Any,
@@ -101,7 +104,7 @@ def realtime(
     body = {"type": "realtime", "title": "Real time", "params": {"bootstrap": bootstrap}, **more}
     answer = made.ask("POST", "resources/", json=body)
     assert answer.status_code == 201, answer.text
-    made = Ods(portal, made.uid, dataset_id, answer.json()["uid"], answer.json()["push_url"])
+    made = Ods(portal, made.uid, made.dataset_id, answer.json()["uid"], answer.json()["push_url"])
     for name in ids:
         made.annotate(name)
     if published:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from . import ods_automation, ods_configuration, ods_explore, ods_push, ods_resources
+from . import (
+    ods_automation,
+    ods_configuration,
+    ods_explore,
+    ods_management,
+    ods_push,
+    ods_resources,
+    ods_security,
+    ods_versions,
+)
 
 ROUTES = (
     *ods_push.ROUTES,
     *ods_automation.ROUTES,
     *ods_configuration.ROUTES,
     *ods_resources.ROUTES,
+    *ods_security.ROUTES,
+    *ods_versions.ROUTES,
     *ods_explore.ROUTES,
+    *ods_management.ROUTES,
 )

@@ -70,6 +70,8 @@ def failed(path: str, status: int, code: str, message: str) -> Refused:
         return push_error(status, message)
     if path.startswith(EXPLORE):
         return explore_error(status, code, message)
+    if path.startswith(MANAGEMENT):
+        return management_error(status, code, message)
     return automation_error(status, code, message)
 
 
@@ -98,6 +100,12 @@ def absent() -> Refused:
 def explore_error(status: int, code: str, message: str) -> Refused:
     """An error of the explore interface."""
     return OdsRefused(status, {"error_code": code, "message": message})
+
+
+def management_error(status: int, key: str, message: str, **params: str) -> Refused:
+    """An error of the older management interface."""
+    body = {"status_code": status, "message": message, "raw_params": params, "raw_message": message}
+    return OdsRefused(status, {**body, "error_key": key})
 
 
 def bad_key() -> Refused:

@@ -145,21 +145,22 @@ def delete(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
 
 def publish(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """POST /datasets/<uid>/publish/: queue the processing; an API key, or the push key of a resource."""
-    return _queue(call, connection, names, "processing")
+    queue(call, connection, _publishable(call, connection, names), "processing")
+    return as_json(_OK)
 
 
 def unpublish(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """POST /datasets/<uid>/unpublish/: pushed records are gone from the dataset; the backup keeps them."""
-    return _queue(call, connection, names, "deleting")
+    queue(call, connection, _publishable(call, connection, names), "deleting")
+    return as_json(_OK)
 
 
-def _queue(call: Call, connection: sqlite3.Connection, names: Names, aim: str) -> Answer:
-    dataset = _publishable(call, connection, names)
+def queue(call: Call, connection: sqlite3.Connection, dataset: Dataset, aim: str) -> None:
+    """Have a dataset published (`processing`) or unpublished (`deleting`). Raises OdsRefused (400)."""
     need_status(dataset, *RESTING)
     move(connection, dataset, "queued", call.now, aim=aim)
     if call.workshop is not None:
         call.workshop.later(process, dataset.id)
-    return as_json(_OK)
 
 
 def publish_metadata(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:

@@ -23,9 +23,9 @@ from .answers import Refused
 from .ods_answers import automation_error, moment
 from .ods_fields import Schema, as_document, configure, found
 from .ods_records import Faults, Records, record_id
-from .ods_store import Dataset, Resource, by_number, drop_records, keep, resources
+from .ods_store import Dataset, Resource, by_number, drop_records, keep, resources, sweep_files
 from .ods_values import guess
-from .workshop import Workshop
+from .workshop import Ended, Workshop
 
 RESTING = ("idle", "error", "limit_reached")
 BATCH_ROWS = 5_000
@@ -111,7 +111,17 @@ def process(workshop: Workshop, number: int) -> None:
         with workshop.store.writing() as connection:
             _unpublish(connection, number, workshop.clock())
         return
-    _Publishing(workshop, number).run()
+    try:
+        _Publishing(workshop, number).run()
+    except Ended:
+        raise
+    except Exception:  # a bug or a full disk: a dataset does not wait for ever, and the log has the place
+        with workshop.store.writing() as connection:
+            fallen = by_number(connection, number)
+            if fallen is not None:
+                drop_records(connection, number, but=fallen.table)
+                move(connection, fallen, "error", workshop.clock(), message="The processing broke off.")
+        raise
 
 
 def _unpublish(connection: sqlite3.Connection, number: int, now: float) -> None:
@@ -212,6 +222,7 @@ class _Publishing:
         dataset = keep(
             connection, dataset, live=live, data_processed=now, metadata_processed=now, updated_at=now
         )
+        sweep_files(connection, dataset)
         self.stopped(connection)
         status = "limit_reached" if self.reached and not self.aborted else "idle"
         said = [*schema.problems]

@@ -6,6 +6,7 @@ import json
 import secrets
 import sqlite3
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,10 +33,13 @@ TABLES = (
     " dataset INTEGER NOT NULL REFERENCES ods_datasets (id) ON DELETE CASCADE, document TEXT NOT NULL,"
     " sections TEXT NOT NULL, author TEXT NOT NULL, created_at REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS ods_keys (uid TEXT PRIMARY KEY, key_sha256 TEXT NOT NULL UNIQUE,"
-    " label TEXT NOT NULL, permissions TEXT NOT NULL, account TEXT NOT NULL REFERENCES accounts (key_id),"
+    " label TEXT NOT NULL, permissions TEXT NOT NULL,"
+    " account TEXT NOT NULL REFERENCES accounts (key_id) ON DELETE CASCADE,"
     " created_at REAL NOT NULL, revocation TEXT)",
 )
 VERSIONS_KEPT = 20
+VERSIONS_WITH_FILES = 3
+"""Of how many versions the uploaded files are kept; an older one can only be restored while its files are there."""
 IDLE: dict[str, Any] = {
     "status": "idle",
     "previous": None,
@@ -248,6 +252,25 @@ def add_version(
         " (SELECT id FROM ods_versions WHERE dataset = ? ORDER BY id DESC LIMIT ?)",
         (dataset.id, dataset.id, VERSIONS_KEPT),
     )
+
+
+def files_named(documents: Iterable[dict[str, Any]]) -> set[str]:
+    """The uids of the uploaded files that resources' documents name."""
+    sources = [document.get("datasource") or {} for document in documents]
+    return {str(one["file"]["uid"]) for one in sources if "file" in one}
+
+
+def sweep_files(connection: sqlite3.Connection, dataset: Dataset) -> None:
+    """Delete uploads that neither a resource nor one of the newest versions names; later ones may still be named."""
+    named = files_named(one.document for one in resources(connection, dataset.id))
+    query = "SELECT document FROM ods_versions WHERE dataset = ? ORDER BY id DESC LIMIT ?"
+    for (text,) in connection.execute(query, (dataset.id, VERSIONS_WITH_FILES)).fetchall():
+        named |= files_named(json.loads(text)["resources"].values())
+    query = "SELECT id, uid FROM ods_files WHERE dataset = ? AND kind = 'resource' ORDER BY id DESC"
+    found = connection.execute(query, (dataset.id,)).fetchall()
+    newest = max((row["id"] for row in found if row["uid"] in named), default=0)
+    gone = [(row["id"],) for row in found if row["id"] < newest and row["uid"] not in named]
+    connection.executemany("DELETE FROM ods_files WHERE id = ?", gone)
 
 
 def _dataset(row: sqlite3.Row | None) -> Dataset | None:
