@@ -186,18 +186,17 @@ def _after_transform(at: Supervisor) -> list[Answer]:
 def rows_removed(at: Supervisor, plan: Plan) -> None:
     """Note in the record what the plan of publishing takes away, and whether that may be; the plan itself stops it."""
     removal, before = plan.removal, plan.rows_before
+    if not removal.rows:
+        return
     what = f"{removal.rows:,} of {before:,} published rows are taken away"
     if removal.problem:
         fact = GuardFact(guard=REMOVED, outcome="tripped", what=f"{what}, and that is not allowed.")
         at.event("guard tripped", {"guard": REMOVED, "what": fact.what})
     elif removal.by == "a person":
         fact = GuardFact(guard=REMOVED, outcome="overridden", what=f"{what}.")
-    elif removal.by:
-        fact = GuardFact(
-            guard=REMOVED, outcome="held", what=f"{what}, as {removal.by} allows: {removal.reason}"
-        )
     else:
-        fact = GuardFact(guard=REMOVED, outcome="held", what="No published row is taken away.")
+        why = f"{what}, as {removal.by} allows: {removal.reason}"
+        fact = GuardFact(guard=REMOVED, outcome="held", what=why)
     at.update(guards=(*(one for one in at.record.guards if one.guard != REMOVED), fact))
 
 

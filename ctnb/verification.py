@@ -228,17 +228,27 @@ def _meaning(
     cleared = decisions.clearance(
         review, before, now=clock.parse(release.at), base_release=base[-1].facts.release if base else None
     )
+    if record.draft and release.public:
+        opened = decisions.opening(review, before, now=clock.parse(release.at))
+        if not opened.cleared:
+            yield Fault(f"{name}/run.json", None, f"made public although that was not decided: {opened.why}")
     if not cleared.cleared:
         yield Fault(f"{name}/run.json", None, f"released although the review was not cleared: {cleared.why}")
 
 
 def _is_released(project: Project, record: RunRecord, path: Path) -> bool:
-    """Whether the file `path` is, byte for byte, the table that was reviewed, with the digest released."""
+    """
+    Whether the file `path` holds what was released: byte for byte the table that was reviewed, or, where the mode
+    added to rows that were there, the whole dataset with the digest that the record names.
+    """
+    if record.release is None:
+        return False
     step = next((one for one in record.steps if one.step == "transform" and one.table), None)
-    if step and step.table and digests.keyed(digests.of_file(path), project.key) != step.table.file_digest:
+    same = step and step.table and digests.keyed(digests.of_file(path), project.key) == step.table.file_digest
+    if step and not same and not record.release.whole:
         return False
     try:
-        return record.release is not None and tables.open_table(path).digest == record.release.digest
+        return tables.open_table(path).digest == (record.release.whole or record.release.digest)
     except CtnbError:
         return False
 

@@ -37,6 +37,7 @@ CANARIES = (
 
 AGAIN = ("duplicate-snapshot", "The same file is to be published once more.")
 FEWER = ("row-drop", "Two of the towns have left the register.")
+GONE = ("rows-removed", "The towns that are gone have left the register.")
 """Guards that a test overrides, each with its reason."""
 
 ACCEPTED = "drift:\n  table: {category: accept, distribution: accept}\n"
@@ -123,13 +124,14 @@ def write_people(project: Project, rows: Iterable[Sequence[str]], slug: str = SL
 
 def make(
     folder: Path, *, small: bool = False, bad: int = 0, share: float = 0.0, mode: str = "replace",
-    portal: str = "local", public: bool = True, ctnb_yml: str = CTNB_YML,
+    portal: str = "local", public: bool | None = None, ctnb_yml: str = CTNB_YML,
 ) -> Project:  # fmt: skip
     """
     A project with the dataset `visits`: clear, or with `small` towns suppressed and so waiting for a decision.
 
-    `bad` rows cannot be typed.
+    `bad` rows cannot be typed. It is public where no more is needed for that, on the embedded portal, if not told.
     """
+    public = portal == "local" if public is None else public
     place = folder / "notebooks" / SLUG
     (place / "data").mkdir(parents=True)
     (folder / "ctnb.yml").write_text(ctnb_yml, encoding="utf-8")

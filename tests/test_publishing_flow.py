@@ -54,7 +54,7 @@ def test_replace_puts_the_new_rows_in_place_of_the_old(tmp_path: Path, pool: Ker
         first = fp.run(project, pool)
         assert published(project) == ALL_TWELVE
         fp.write_people(project, fp.people(rows=24, towns=NORTH[:2]))
-        second = fp.run(project, pool, overrides=[fp.FEWER])
+        second = fp.run(project, pool, overrides=[fp.FEWER, fp.GONE])
         assert published(project) == [("Norfolk", 12), ("Oxford", 12)]
     assert [r.facts.release for r in releases.of_dataset(project, fp.SLUG)] == [
         f"{first.run}-1", f"{second.run}-1"
@@ -93,12 +93,12 @@ def test_upsert_and_delete_work_by_the_row_identifier(tmp_path: Path, pool: Kern
         fp.change(project, "dataset.yml", "mode: upsert", "mode: delete")
         gone = project.notebooks / fp.SLUG / "gone.csv"
         gone.write_text("town\nBolton\nNorfolk\n")
-        deleted = fp.run(project, pool, source=str(gone))
+        deleted = fp.run(project, pool, source=str(gone), overrides=[fp.GONE])
         assert (deleted.status, deleted.reason) == (
             "released", "3 rows on local, read back and equal."
         )  # fmt: skip
         assert published(project) == [("Andover", 24), ("Canton", 12), ("Durham", 12)]
-        unknown = fp.run(project, pool, source=str(gone), overrides=[fp.AGAIN])
+        unknown = fp.run(project, pool, source=str(gone), overrides=[fp.AGAIN, fp.GONE])
         assert (unknown.status, unknown.exit_code) == ("failed", 6)
         assert "2 of the identifiers to delete are not published" in unknown.reason
     assert verification.verify(project).faults == ()
@@ -189,13 +189,13 @@ def test_a_failed_publish_leaves_the_published_rows_as_they_were(
     assert fp.run(project, pool).status == "released"
     fp.write_people(project, fp.people(towns=NORTH))
     state.fault = fault
-    failed = fp.run(project, pool)
+    failed = fp.run(project, pool, overrides=[fp.GONE])
     assert (failed.status, failed.exit_code, failed.release) == ("failed", 3, None)
     assert failed.steps[-1].status == "failed"
     assert there(project, upstream) == ALL_TWELVE
     assert fp.found_in(project.runs, [*fp.CANARIES, "219-09", "row 3", upstream.key_secret]) == {}
     state.fault = ""
-    again = fp.run(project, pool)
+    again = fp.run(project, pool, overrides=[fp.GONE])
     assert (again.status, again.exit_code) == ("released", 0)
     assert there(project, upstream) == [(town, 12) for town in NORTH]
     assert verification.verify(project).faults == ()

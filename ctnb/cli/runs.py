@@ -35,17 +35,22 @@ as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for pro
     metavar="GUARD REASON",
     help="Let this guard not count for this run, and say why; can be given again.",
 )
+@click.option(
+    "--removes", default="", metavar="REASON", help="Let this run take published rows away, and say why."
+)
 @as_json
 def run(
     slug: str, to: str | None, from_step: str, run_id: str | None, source: str, portal: str, dry_run: bool,
-    replay_rejects: str, overrides: tuple[tuple[str, str], ...], json_: bool,
+    replay_rejects: str, overrides: tuple[tuple[str, str], ...], removes: str, json_: bool,
 ) -> None:  # fmt: skip
     """Run the steps of dataset SLUG: read, transform, privacy review, publish."""
     with KernelPool() as pool:  # starts while everything else is imported
         from ctnb import flows
+        from ctnb.guards import REMOVED
 
         project = settings.project()
         progress = None if json_ else printing.Steps()
+        overrides += ((REMOVED, removes),) if removes else ()
         record = flows.run(
             slug, project=project, to=to, from_step=from_step, run=run_id, source=source, portal=portal,
             dry_run=dry_run, overrides=overrides, replay_rejects=replay_rejects, progress=progress, pool=pool,
