@@ -8,12 +8,16 @@ transaction puts them in its place, changes the metadata and closes the revision
 from __future__ import annotations
 
 import json
+import mimetypes
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from .answers import Refused
+from .assets import attach, set_blob
+from .bodies import File, safe_name
 from .bulk import Loader, declared
-from .catalogue import View, add_column, touch
+from .catalogue import View, add_column, again, touch
 from .cells import cell_type
 from .drafts import Draft, children, keep, lookup, stamp, view_by_number
 from .preparing import write_rows
@@ -71,7 +75,7 @@ def apply_revision(workshop: Workshop, number: int) -> None:
             staged = _stage(task)
             _log(task, "upserting", rows=staged)
         _finish(task)
-    except Failed as failed:
+    except (Failed, Refused) as failed:
         failure = str(failed)
     except sqlite3.IntegrityError:  # its text would name a value's column only, but say it in our words
         failure = "The row identifier is not unique in the rows"
@@ -104,6 +108,8 @@ def _check(task: _Task) -> None:
     """What would make the rows impossible. Raises Failed."""
     if task.output is None or not task.output.document["completed_at"]:
         raise Failed("The output schema has not been worked out")
+    if "_blob" in task.view.document:
+        raise Failed("The dataset is a file and has no rows")
     flagged = [column["field_name"] for column in task.columns if column["is_primary_key"]]
     own = task.view.identifier.field_name if task.view.identifier else None
     names = {column["field_name"] for column in task.columns}
@@ -195,6 +201,9 @@ def _finish(task: _Task) -> None:
             connection.execute(f"DROP TABLE IF EXISTS {task.stage}")
         now = workshop.clock()
         _publish(connection, view, revision, now)
+        _attach(connection, view, revision)
+        if task.output is None and revision.document["blob_id"] is not None:
+            _set_file(task, connection, again(connection, view.uid), revision, now)
         touch(connection, view, now, rows=task.output is not None)
         keep(connection, "revisions", revision, closed_at=stamp(now))
         entry = {"stage": "successful", "time": stamp(now), "details": counts or None}
@@ -305,6 +314,46 @@ def _publish(connection: sqlite3.Connection, view: View, revision: Draft, now: f
         " published_at = coalesce(published_at, ?) WHERE id = ?"
     )
     connection.execute(statement, (json.dumps(document), scope, now, now, view.id))
+
+
+def attachments_of(view: View) -> list[dict[str, Any]]:
+    """The attachments of a dataset as a revision shows them."""
+    listed = (view.document.get("metadata") or {}).get("attachments") or []
+    return [
+        {
+            "name": one.get("name"),
+            "filename": one.get("filename"),
+            "asset_id": one.get("assetId"),
+            "blob_id": one.get("blobId"),
+        }
+        for one in listed
+    ]
+
+
+def _attach(connection: sqlite3.Connection, view: View, revision: Draft) -> None:
+    """The dataset's attachments become those of the revision, where it was told any. Raises Refused."""
+    if not revision.document.get("_attached"):
+        return
+    listed = [
+        {"name": one["name"], "filename": one["filename"], "assetId": one["asset_id"] or one["blob_id"]}
+        for one in revision.document["attachments"]
+    ]
+    document = merged(again(connection, view.uid).document, {"metadata": {"attachments": listed}})
+    connection.execute("UPDATE views SET document = ? WHERE id = ?", (json.dumps(document), view.id))
+    attach(connection, again(connection, view.uid))
+
+
+def _set_file(task: _Task, connection: sqlite3.Connection, view: View, revision: Draft, now: float) -> None:
+    """The file of a blob source becomes the whole of the dataset. Raises Failed."""
+    source = lookup(connection, "sources", int(revision.document["blob_id"]))
+    content = task.workshop.place(source.id) / "content" if source is not None else None
+    if source is None or content is None or not content.exists():
+        raise Failed("The file of the revision is gone")
+    if view.columns:
+        raise Failed("A dataset with columns cannot become a file")
+    name = safe_name(str(source.document["source_type"].get("filename") or "file"))
+    kind = mimetypes.guess_type(name)[0] or str(source.document["content_type"])
+    set_blob(connection, view, File(name, kind, content.read_bytes()), now)
 
 
 def merged(before: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

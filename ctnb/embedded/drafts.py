@@ -146,6 +146,22 @@ def revision_of(connection: sqlite3.Connection, view: View, seq: int | str) -> D
     return _draft(row)
 
 
+def still_open(revision: Draft) -> Draft:
+    """The revision, which is neither applied nor discarded. Raises Refused (409)."""
+    if revision.document["closed_at"]:
+        raise refused(409, "revision_closed", "The revision is closed")
+    return revision
+
+
+def check_output(connection: sqlite3.Connection, revision: Draft, chosen: Any) -> None:
+    """An output schema belongs to the revision that it is applied in. Raises Refused."""
+    output = lookup(connection, "output_schemas", chosen) if isinstance(chosen, int) else None
+    schema = lookup(connection, "input_schemas", output.parent or 0) if output else None
+    source = lookup(connection, "sources", schema.parent or 0) if schema else None
+    if source is None or source.parent != revision.id:
+        raise refused(400, "invalid_output_schema", "The output schema is not one of this revision's")
+
+
 def revision_links(uid: str, seq: int) -> dict[str, Any]:
     """The links of a revision; a client makes a method of each."""
     own = f"{BASE}/revision/{uid}/{seq}"

@@ -190,6 +190,7 @@ def _configured(connection: sqlite3.Connection, revision: Draft | None) -> list[
 
 def _finish_blob(workshop: Workshop, source: Draft) -> None:
     """A file that is not to be parsed becomes the revision's blob."""
+    _join(workshop.place(source.id), int(source.document.get("_chunks") or 0))
     with workshop.store.writing() as connection:
         found = lookup(connection, "sources", source.id)
         if found is None:

@@ -1,32 +1,33 @@
-"""The revisions of DSMAPI: opened, described, planned, applied, discarded, restored; and their jobs."""
+"""The revisions of DSMAPI: opened, described, planned, discarded, restored; and the files attached to them."""
 
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from typing import Any
 
 from .accounts import publisher
 from .answers import Answer, Call, Names, as_json, route
-from .applying import apply_revision, merged
+from .applying import attachments_of, merged
+from .assets import keep_file
+from .bodies import read_file
 from .catalogue import WRITABLE, View, add_view, checked_document, readable, touch
 from .drafts import (
     BASE,
     Draft,
     add,
     author,
+    check_output,
     children,
     keep,
-    load,
-    lookup,
-    missing,
     refused,
     revision_links,
     revision_of,
     stamp,
+    still_open,
     view_by_number,
     view_of,
 )
+from .jobs import running
 from .preparing import parse_source
 from .uploads import PARSE_OPTIONS, read_object, workshop_of
 
@@ -71,7 +72,7 @@ def show(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
 def update(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """PUT or PATCH /revision/<view>/<seq>: metadata is merged; notes, output schema and action are set."""
     publisher(call)
-    revision, body = _open(_named(connection, names)), read_object(call)
+    revision, body = still_open(_named(connection, names)), read_object(call)
     changes: dict[str, Any] = {}
     if "metadata" in body:
         metadata = _metadata(body)
@@ -82,8 +83,10 @@ def update(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     if "output_schema_id" in body:
         chosen = body["output_schema_id"]
         if chosen is not None:
-            _check_output(connection, revision, chosen)
+            check_output(connection, revision, chosen)
         changes |= {"output_schema_id": chosen, "_chosen": chosen is not None}
+    if "attachments" in body:
+        changes |= {"attachments": _attachments(connection, body["attachments"]), "_attached": True}
     if "action" in body:
         changes["action"] = _action(body["action"], revision.document["action"])
     return as_json(describe(connection, keep(connection, "revisions", revision, **changes)), 202)
@@ -94,12 +97,24 @@ def discard(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     publisher(call)
     revision = _named(connection, names)
     if not revision.document["closed_at"]:
-        if _running(connection, revision) is not None:
+        if running(connection, revision) is not None:
             raise refused(409, "revision_applying", "The revision is being applied")
         revision = keep(connection, "revisions", revision, closed_at=stamp(call.now), _discarded=True)
         for source in children(connection, "sources", revision.id):
             workshop_of(call).forget(source.id)
     return as_json(describe(connection, revision), 201)
+
+
+def attach_file(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """
+    POST /revision/<view>/<seq>/attachment: a file, named by X-File-Name, of the type of Content-Type.
+
+    It belongs to the dataset once the revision's `attachments` name it as `asset_id` and the revision is applied.
+    """
+    publisher(call)
+    still_open(_named(connection, names))
+    file = read_file(call)
+    return as_json({"filename": file.name, "file_id": keep_file(connection, file, call.now)}, 201)
 
 
 def plan(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -113,57 +128,6 @@ def plan(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     if permission:
         listed.insert(-1, {"type": "set_permission", "permission": permission})
     return as_json({"resource": listed, "links": {}})
-
-
-def apply(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
-    """
-    PUT /revision/<view>/<seq>/apply: a job that the worker does in its turn.
-
-    Asked again while the job is under way, the answer is that job. Where the portal asks for approval, the
-    first call submits the revision, and the call of another publisher is the approval.
-    """
-    account = publisher(call)
-    revision, body = _named(connection, names), read_object(call)
-    running = _running(connection, revision)
-    if running is not None:
-        return as_json(_describe_job(names, running))
-    revision = _open(revision)
-    chosen = body.get("output_schema_id", revision.document["output_schema_id"])
-    if chosen is not None:
-        _check_output(connection, revision, chosen)
-    revision = keep(connection, "revisions", revision, output_schema_id=chosen)
-    submitter = revision.document.get("_submitted_by")
-    asked = workshop_of(call).approval or call.fault == "approval" or submitter is not None
-    if asked and submitter in (None, account.uid):
-        keep(connection, "revisions", revision, _submitted_by=account.uid)
-        params = {"fourfour": names["view"], "revision_seq": revision.document["revision_seq"]}
-        message = "The revision was submitted for approval"
-        return as_json({"key": "approval_submitted", "params": params, "message": message})
-    now = stamp(call.now)
-    document = {
-        "job_uuid": str(uuid.uuid4()),
-        "status": "initializing",
-        "log": [],
-        "output_schema_id": chosen,
-        "created_at": now,
-        "created_by": author(call),
-        "updated_at": now,
-        "finished_at": None,
-        "request_id": call.headers.get("X-Socrata-RequestId", "")[:64],
-        "_fails": call.fault == "failure",
-    }
-    job = add(connection, "jobs", revision.id, document)
-    workshop_of(call).later(apply_revision, job.id)
-    return as_json(_describe_job(names, job))
-
-
-def show_job(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
-    """GET /revision/<view>/<seq>/apply/<job>."""
-    publisher(call)
-    revision, job = _named(connection, names), load(connection, "jobs", names["job"])
-    if job.parent != revision.id:
-        raise missing("jobs")
-    return as_json(_describe_job(names, job), 202)
 
 
 def restore(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -239,7 +203,7 @@ def _opened(call: Call, connection: sqlite3.Connection, view: View, body: dict[s
         "output_schema_id": None,
         "blob_id": None,
         "href": [],
-        "attachments": [],
+        "attachments": attachments_of(view),
         "notes": None,
         "created_at": stamp(call.now),
         "created_by": author(call),
@@ -269,6 +233,22 @@ def _metadata(body: dict[str, Any]) -> dict[str, Any]:
     return checked_document(metadata)
 
 
+def _attachments(connection: sqlite3.Connection, given: Any) -> list[dict[str, Any]]:
+    """What a revision's attachments are to be: all of them, each with a file that was uploaded. Raises Refused."""
+    listed = given if isinstance(given, list) and all(isinstance(one, dict) for one in given) else [{}]
+    kept = []
+    for one in listed:
+        asset = one.get("asset_id") or one.get("blob_id")
+        found = connection.execute("SELECT filename FROM assets WHERE id = ?", (asset,)).fetchone()
+        if found is None:
+            message = "attachments is a list of objects, each with the asset_id of a file that was uploaded"
+            raise refused(400, "invalid_attachments", message)
+        name = str(one.get("name") or one.get("filename") or found[0])[:255]
+        filename = str(one.get("filename") or found[0])[:255]
+        kept.append({"name": name, "filename": filename, "asset_id": asset, "blob_id": one.get("blob_id")})
+    return kept
+
+
 def _action(given: Any, before: dict[str, Any]) -> dict[str, Any]:
     given = {} if given is None else given
     if not isinstance(given, dict):
@@ -280,33 +260,8 @@ def _action(given: Any, before: dict[str, Any]) -> dict[str, Any]:
     return {key: action[key] for key in ("type", "schema", "permission")}
 
 
-def _check_output(connection: sqlite3.Connection, revision: Draft, chosen: Any) -> None:
-    """An output schema belongs to the revision that it is applied in. Raises Refused."""
-    output = lookup(connection, "output_schemas", chosen) if isinstance(chosen, int) else None
-    schema = lookup(connection, "input_schemas", output.parent or 0) if output else None
-    source = lookup(connection, "sources", schema.parent or 0) if schema else None
-    if source is None or source.parent != revision.id:
-        raise refused(400, "invalid_output_schema", "The output schema is not one of this revision's")
-
-
 def _named(connection: sqlite3.Connection, names: Names) -> Draft:
     return revision_of(connection, view_of(connection, names["view"]), names["seq"])
-
-
-def _open(revision: Draft) -> Draft:
-    if revision.document["closed_at"]:
-        raise refused(409, "revision_closed", "The revision is closed")
-    return revision
-
-
-def _running(connection: sqlite3.Connection, revision: Draft) -> Draft | None:
-    jobs = children(connection, "jobs", revision.id)
-    return next((job for job in jobs if not job.document["finished_at"]), None)
-
-
-def _describe_job(names: Names, job: Draft) -> dict[str, Any]:
-    show = f"{BASE}/revision/{names['view']}/{names['seq']}/apply/{job.id}"
-    return {"resource": job.shown(), "links": {"show": show}}
 
 
 _REVISION = f"{BASE}/revision/{{view}}/{{seq}}"
@@ -319,8 +274,7 @@ ROUTES = (
     route("PATCH", _REVISION, update, writes=True),
     route("DELETE", _REVISION, discard, writes=True),
     route("GET", f"{_REVISION}/plan", plan),
-    route("PUT", f"{_REVISION}/apply", apply, writes=True),
-    route("GET", f"{_REVISION}/apply/{{job}}", show_job),
+    route("POST", f"{_REVISION}/attachment", attach_file, writes=True),
     route("POST", f"{_REVISION}/restore", restore, writes=True),
     route("POST", "/api/archival", enroll, writes=True),
     route("GET", "/api/views/{view}/replication{json}", replication),

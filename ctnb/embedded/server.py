@@ -26,10 +26,12 @@ import tornado.web
 from ctnb.errors import UsageError
 
 from . import (
+    approvals,
     configs,
     datasync,
     exports,
     inventories,
+    jobs,
     listings,
     ods,
     outputs,
@@ -60,6 +62,8 @@ ROUTES: tuple[Route, ...] = (
     *exports.ROUTES,
     *soda_write.ROUTES,
     *revisions.ROUTES,
+    *jobs.ROUTES,
+    *approvals.ROUTES,
     *uploads.ROUTES,
     *outputs.ROUTES,
     *configs.ROUTES,

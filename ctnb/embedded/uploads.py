@@ -23,6 +23,7 @@ from .drafts import (
     revision_of,
     source_links,
     stamp,
+    still_open,
     view_of,
 )
 from .features import PLACES
@@ -51,7 +52,7 @@ def create(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     body = read_object(call)
     revision = None
     if "view" in names:
-        revision = _open(revision_of(connection, view_of(connection, names["view"]), names["seq"]))
+        revision = still_open(revision_of(connection, view_of(connection, names["view"]), names["seq"]))
     kind = body.get("source_type")
     if not isinstance(kind, dict) or kind.get("type") not in ("upload", "view"):
         raise refused(400, "unsupported_source_type", "This portal takes sources of type upload and view")
@@ -174,7 +175,7 @@ def into_revision(call: Call, connection: sqlite3.Connection, names: Names) -> A
     if not isinstance(wanted, dict) or not isinstance(wanted.get("revision_seq"), int):
         raise refused(400, "invalid_request", "revision names a fourfour and a revision_seq")
     view = view_of(connection, str(wanted.get("fourfour", "")))
-    revision = _open(revision_of(connection, view, wanted["revision_seq"]))
+    revision = still_open(revision_of(connection, view, wanted["revision_seq"]))
     connection.execute("UPDATE sources SET parent = ? WHERE id = ?", (revision.id, source.id))
     return as_json(describe(connection, load(connection, "sources", source.id)), 202)
 
@@ -237,12 +238,6 @@ def _committed(
 def _accept(source: Draft, content_type: str) -> None:
     if content_type not in CONTENT_TYPES and source.document["parse_options"]["parse_source"]:
         raise refused(415, "unsupported_content_type", READ, content_type=content_type)
-
-
-def _open(revision: Draft) -> Draft:
-    if revision.document["closed_at"]:
-        raise refused(409, "revision_closed", "The revision is closed")
-    return revision
 
 
 def _uploading(connection: sqlite3.Connection, names: Names) -> Draft:
