@@ -235,6 +235,18 @@ def test_distinct_and_except(portal: Running, sales: str) -> None:
     assert row[":version"].startswith("rv-")
 
 
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("seen > '2020-03-01'", 1), ("seen = '2020-03-01T23:30:00Z'", 1), ("seen < '2020-03-01T23:30:00'", 0),
+        ("seen = '2020-03-01T18:30:00-05:00'", 1), (":created_at > '2020-01-01'", 4), (":updated_at < '2020-01-01'", 0),
+    ],
+)  # fmt: skip
+def test_moments_with_a_zone_compare_with_texts(portal: Running, sales: str, where: str, found: int) -> None:
+    """Without a zone a text means UTC."""
+    assert len(portal.rows(sales, where=where)) == found
+
+
 def test_a_row_s_version_changes_when_it_does(portal: Running) -> None:
     """Two reads agree; a write tells them apart."""
     uid = portal.create(("n", "number"), ("a", "text"), key="n", public=True)

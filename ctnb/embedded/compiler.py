@@ -10,7 +10,7 @@ from typing import Any
 
 from .answers import Refused, modern
 from .catalogue import View
-from .cells import CHECKBOX, FIXED, NUMBER, TEXT, TYPES, CellType, Maltyped, cell_type, store
+from .cells import CHECKBOX, FIXED, NUMBER, TEXT, TYPES, CellType, Maltyped, Stored, cell_type, store
 from .decimals import pack
 from .identifiers import ALPHABET, ROW_ID
 from .soql import Apply, Field, Literal, Malformed, Node, Star
@@ -148,10 +148,8 @@ class Compiler:
     def coerced(self, node: Node, part: Sql, kind: CellType) -> Sql:
         if part.kind is None or part.kind.soda == kind.soda:
             return part
-        stored = None
-        if part.literal is not None and part.literal.kind == "text":
-            with contextlib.suppress(Maltyped):
-                stored = store(kind, part.literal.value)
+        text = part.literal.value if part.literal is not None and part.literal.kind == "text" else None
+        stored = None if text is None else _stored(kind, text)
         if stored is None:
             raise self.mismatch(node)
         return Sql("?", (stored,), kind, part.literal)
@@ -205,6 +203,15 @@ class Compiler:
         code = "query.soql.aggregate-function-not-allowed"
         message = f"Query coordinator error: {code}; Aggregate function not allowed in {where}"
         return modern(400, code, message, dataset=self.source.uid)
+
+
+def _stored(kind: CellType, text: str) -> Stored:
+    """What a text literal is as `kind`, or None; a moment without a zone is one of UTC."""
+    forms = (text, f"{text}Z", f"{text}T00:00:00Z") if kind is FIXED else (text,)
+    for form in forms:
+        with contextlib.suppress(Maltyped):
+            return store(kind, form)
+    return None
 
 
 def filled(known: Function, parts: list[Sql]) -> Sql:
