@@ -15,10 +15,11 @@ from ctnb import digests, tables
 from ctnb.clients.opendatasoft import Opendatasoft, push_place
 from ctnb.contracts.columns import Column
 from ctnb.contracts.publication import Metadata
+from ctnb.embedded.accounts import add_account
 from ctnb.embedded.ods_keys import add_api_key
 from ctnb.errors import PortalFailed, PublishRefused, SettingsInvalid
 from ctnb.portals import opendatasoft_records
-from ctnb.portals.interface import Change, Described, Kind, Sent
+from ctnb.portals.interface import Change, Condition, Described, Kind, Part, Sent
 from ctnb.portals.journal import Journal
 from ctnb.portals.opendatasoft import OpendatasoftPortal
 from ctnb.portals.undoing import Undo
@@ -341,3 +342,50 @@ def test_an_address_without_its_slash_becomes_the_one_with_it() -> None:
     """A redirected push would lose its records."""
     made = push_place("https://x.example/api/push/1.0/a/realtime/push?pushkey=no", "k")
     assert made.url == "https://x.example/api/push/1.0/a/realtime/"
+
+
+def test_a_filtered_view_is_an_address_that_the_portal_answers(keyed: Place) -> None:
+    """It keeps no views, but filters by what stands in the address."""
+    keyed.send("replace", START)
+    few = Part(
+        "Few", (Condition(COLUMNS[2], "<=", ("2",)), Condition(COLUMNS[1], "=", ("Andover", "Canton")))
+    )
+    shown = keyed.portal.show(keyed.dataset_id, [few], {})
+    answer = keyed.portal.client._session.get(
+        keyed.portal.url + shown["Few"], headers=keyed.portal.client._headers, timeout=30
+    )
+    assert [row["id"] for row in answer.json()["results"]] == ["01"]
+
+
+def test_readers_of_a_private_dataset_are_exactly_those_named(running: Running, filed: Place) -> None:
+    """Somebody who is no longer named may not read it any more."""
+    add_account(running.file, "Rita Reader", "viewer", mail="rita@example.org", password="pw-Rita-12345")
+    filed.portal.share(filed.dataset_id, ["rita@example.org"])
+    filed.portal.share(filed.dataset_id, ["rita@example.org"])
+    there = filed.portal.there(filed.dataset_id)
+    assert there is not None
+    assert len(there.audience) == 1
+    filed.portal.share(filed.dataset_id, [])
+    after = filed.portal.there(filed.dataset_id)
+    assert after is not None
+    assert after.audience == ()
+
+
+def test_a_field_that_only_the_portal_has_stops_a_push(keyed: Place) -> None:
+    """Records are replaced whole: it would be emptied."""
+    keyed.send("replace", START)
+    fewer = Place(keyed.portal, keyed.dataset_id, keyed.journal, keyed.folder, keyed.key, COLUMNS[:2])
+    with pytest.raises(PublishRefused, match="1 fields that the contract does not have"):
+        fewer.send("upsert", "('01', 'Weston')")
+
+
+def test_a_file_gets_new_columns_and_a_realtime_source_does_not(filed: Place, keyed: Place) -> None:
+    """The fields of a realtime source are those of its bootstrap data."""
+    more = (*COLUMNS, Column(name="year", type="integer", role="plain"))
+    filed.send("replace", START)
+    filed.portal.add_fields(filed.dataset_id, more[3:])
+    wider = Place(filed.portal, filed.dataset_id, filed.journal, filed.folder, (), more)
+    wider.send("append", "('04', 'Canton', 4, 2020)", "more")
+    assert wider.rows() == [*((*row, None) for row in ALL), ("04", "Canton", 4, 2020)]
+    with pytest.raises(PublishRefused, match="own pages alone: year"):
+        keyed.portal.add_fields(keyed.dataset_id, more[3:])

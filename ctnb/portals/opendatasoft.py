@@ -13,17 +13,18 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from ctnb import digests, tables
-from ctnb.clients.opendatasoft import Opendatasoft, PushPlace
-from ctnb.contracts.columns import NUMERIC, Column
+from ctnb.clients.opendatasoft import EXPLORE, Opendatasoft, PushPlace
+from ctnb.contracts.columns import Column
 from ctnb.errors import PortalFailed, PublishRefused
 from ctnb.portals import opendatasoft_records as records
 from ctnb.portals.interface import Change, Described, Part, Sent, Summary, There
 from ctnb.portals.opendatasoft_metadata import bring_up_to_date, configure, fields_of, key_of, said_of
+from ctnb.portals.opendatasoft_questions import summary, totals, where
 from ctnb.portals.undoing import Undo
 from ctnb.values import TYPES, Kind, quote_name
 
@@ -37,8 +38,6 @@ READINGS = 3
 VISIBLE_S = 600.0
 """Seconds in which what was pushed must be visible: a push is acknowledged before it is processed."""
 FILE_NAME = "ctnb.csv"
-READER = "explore_restricted_dataset"
-"""The permission of somebody who reads a restricted dataset."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,10 @@ class OpendatasoftPortal:
         steps = [] if live else self.client.listed(f"/datasets/{known.uid}/fields/")
         fields = fields_of(live, steps)
         metas = ((live or {}).get("metas") or {}).get("default") or {}
-        people = tuple(f"reader: {mail}" for mail in self._readers(known.uid)) if known.restricted else ()
         return There(
             known.uid, known.title, f"{self.url}/explore/dataset/{known.slug}/", fields, key_of(live, steps),
             not known.restricted and live is not None, self.client.count(known.slug) if live else 0,
-            str(metas.get("data_processed") or ""), said_of(self.client, known.uid), people,
+            str(metas.get("data_processed") or ""), said_of(self.client, known.uid), self._audience(known),
         )  # fmt: skip
 
     def load(
@@ -108,13 +106,15 @@ class OpendatasoftPortal:
         """
         Read all rows into `connection` as the table `name`; returns how many cells do not fit `columns`.
 
+        A column that the portal does not have yet is empty.
+
         One export, held against the counts before and after. Raises PortalFailed when the rows do not stand still.
         """
         known = self._must(dataset_id)
-        names = [column.name for column in columns]
+        names = self._names(known, columns)
         for _ in range(READINGS):
             before = self.client.count(known.slug)
-            pages = self.client.export(known.slug, names) if known.published else iter(())
+            pages = self.client.export(known.slug, names) if names else iter(())
             lost = records.load(
                 connection, name, columns, pages, lambda told: self.client.file(known.slug, told)
             )
@@ -129,20 +129,11 @@ class OpendatasoftPortal:
 
     def summary(self, dataset_id: str, columns: Sequence[Column]) -> Summary:
         """Counts, empty cells, sums and extremes, computed by the portal. Raises PortalFailed."""
-        known = self._must(dataset_id)
-        asked = ["count(*) as n"]
-        for at, column in enumerate(columns):
-            field = f"`{column.name}`"
-            asked.append(f"count({field}) as n_{at}")
-            if column.type in NUMERIC:
-                asked.append(f"sum({field}) as s_{at}")
-            if column.type in ("date", "timestamp"):
-                asked += [f"min({field}) as min_{at}", f"max({field}) as max_{at}"]
-        said = (
-            self.client.records(known.slug, select=", ".join(asked), limit="1") if known.published else None
-        )
+        known, said = self._must(dataset_id), None
+        if known.published:
+            said = self.client.records(known.slug, select=totals(columns), limit="1")
         found = (said or {}).get("results") or [{}]
-        return _summary(found[0], columns)
+        return summary(found[0], columns)
 
     def find(self, token: str) -> str | None:
         """The id of the dataset that `create` made for `token`: its identifier ends in a mark of the token."""
@@ -172,35 +163,42 @@ class OpendatasoftPortal:
         elif words and known.published:
             self.client.ask("POST", f"/datasets/{known.uid}/publish_metadata/", busy=True)
 
+    def add_fields(self, dataset_id: str, columns: Sequence[Column]) -> None:
+        """
+        Add columns to a dataset that is a file: the next file has them.
+
+        Raises PublishRefused for a realtime source, whose fields are those of its bootstrap data.
+        """
+        known = self._must(dataset_id)
+        missing = [column.name for column in columns if column.name not in self._names(known, columns)]
+        if self.place and missing:
+            raise PublishRefused(
+                f"A realtime source gets new fields on the portal's own pages alone: {', '.join(missing)}.",
+                hint="Add them to its bootstrap data there, publish the dataset there, then publish again here.",
+            )
+        configure(self.client, known.uid, columns, ())
+
+    def show(self, dataset_id: str, parts: Sequence[Part], known: Mapping[str, str]) -> dict[str, str]:
+        """The addresses at which the portal answers with the rows of each part: it filters, and keeps no views."""
+        slug = self._must(dataset_id).slug
+        return {part.name: f"{EXPLORE}/{slug}/records?{urlencode({'where': where(part)})}" for part in parts}
+
     def set_public(self, dataset_id: str, public: bool) -> None:
         """Open the dataset to everybody, or close it."""
         known = self._must(dataset_id)
         if known.restricted == public:
             self.client.ask("PUT", f"/datasets/{known.uid}/", {"is_restricted": not public})
 
-    def add_fields(self, dataset_id: str, columns: Sequence[Column]) -> None:
-        """Nothing to do: `describe` declares fields, and records bring them."""
-
-    def show(self, dataset_id: str, parts: Sequence[Part], known: Mapping[str, str]) -> dict[str, str]:
-        """Opendatasoft has no filtered views: raises PublishRefused when there are any to make."""
-        if parts:
-            raise PublishRefused(
-                "Opendatasoft has no filtered views; an address with refine= or where= shows a part of a dataset.",
-                hint="Take views: out of dataset.yml, or publish them to a Socrata portal.",
-            )
-        return {}
-
     def share(self, dataset_id: str, people: Sequence[str]) -> None:
-        """Let exactly these accounts (mail addresses) read the dataset while it is restricted."""
-        known = self._must(dataset_id)
-        path = f"/datasets/{known.uid}/security/users/"
-        there = self._readers(known.uid)
+        """Let exactly these accounts (mail addresses) read the dataset while it is restricted. Raises PortalFailed."""
+        path, kept = f"/datasets/{self._must(dataset_id).uid}/security/users/", set()
         for mail in people:
-            if mail not in there:
-                self.client.ask("POST", path, {"user": {"email": mail}, "permissions": [READER]})
-        for mail, uid in there.items():
-            if mail not in people:
-                self.client.ask("DELETE", f"{path}{uid}/", missing=True)
+            found = self.client.ask("GET", f"{path}{quote(mail, safe='@')}/", missing=True)
+            found = found or self.client.ask("POST", path, {"user": {"username": mail}})
+            kept.add(str(found["user"]["username"]))
+        for name in self._readers(path):
+            if name not in kept:
+                self.client.ask("DELETE", f"{path}{quote(name, safe='@')}/", missing=True)
 
     # -- rows
 
@@ -236,6 +234,7 @@ class OpendatasoftPortal:
         Raises PublishRefused for rows that the portal cannot hold, before anything is sent; PortalFailed.
         """
         known = self._must(dataset_id)
+        self._check_whole(known, change.columns)
         with tables.connect(change.table.path.parent, threads=2) as connection:
             tables.load(connection, change.table, "data")
             self.load(dataset_id, change.columns, connection, "there")
@@ -360,6 +359,27 @@ class OpendatasoftPortal:
 
     # -- what is known of a dataset
 
+    def _names(self, known: _Known, columns: Sequence[Column]) -> list[str]:
+        """The names of those `columns` that the published dataset has."""
+        there = (
+            {one.name for one in fields_of(self.client.described(known.slug), [])}
+            if known.published
+            else set()
+        )
+        return [column.name for column in columns if column.name in there]
+
+    def _check_whole(self, known: _Known, columns: Sequence[Column]) -> None:
+        """Raise PublishRefused where the portal has fields that a change would empty: a record is replaced whole."""
+        if not known.published:
+            return
+        ours = {column.name for column in columns}
+        more = [one.name for one in fields_of(self.client.described(known.slug), []) if one.name not in ours]
+        if more and self.place:
+            raise PublishRefused(
+                f"The portal has {len(more)} fields that the contract does not have; a push would empty them.",
+                hint="Opendatasoft replaces records whole: write them into dataset.yml, or take them out there.",
+            )
+
     def _find(self, dataset_id: str) -> _Known | None:
         said = self.client.dataset(dataset_id)
         if said is None:
@@ -378,11 +398,23 @@ class OpendatasoftPortal:
             )
         return known
 
-    def _readers(self, uid: str) -> dict[str, str]:
-        """Who may read a restricted dataset by name: mail address and the grant's uid."""
-        listed = self.client.listed(f"/datasets/{uid}/security/users/")
-        mails = {(one.get("user") or {}).get("email") or "": str(one.get("uid", "")) for one in listed}
-        return {mail: found for mail, found in mails.items() if mail}
+    def _audience(self, known: _Known) -> tuple[str, ...]:
+        """Who else sees a restricted dataset, in words; a key that may only publish is not told."""
+        if not known.restricted:
+            return ()
+        try:
+            return tuple(
+                f"account {name}" for name in self._readers(f"/datasets/{known.uid}/security/users/")
+            )
+        except PortalFailed as error:
+            if getattr(error, "status", None) != 403:
+                raise
+        return ("accounts that the portal does not name to this key",)
+
+    def _readers(self, path: str) -> list[str]:
+        """Who else may read a restricted dataset, by the names of the accounts."""
+        listed = self.client.listed(path)
+        return [name for one in listed if (name := str((one.get("user") or {}).get("username") or ""))]
 
 
 def _expect(connection: duckdb.DuckDBPyConnection, change: Change) -> None:
@@ -415,29 +447,6 @@ def _by_field(errors: Sequence[Any], columns: Sequence[Column]) -> str:
         name = field if field in names else "no column named"
         tally[name] = tally.get(name, 0) + 1
     return ", ".join(f"{name} {number:,}" for name, number in tally.items())
-
-
-def _summary(said: dict[str, Any], columns: Sequence[Column]) -> Summary:
-    rows = int(said.get("n") or 0)
-    empty = {one.name: rows - int(said.get(f"n_{at}") or 0) for at, one in enumerate(columns)}
-    totals, extremes = {}, {}
-    for at, column in enumerate(columns):
-        if column.type in NUMERIC:
-            unit = Decimal(1).scaleb(-column.kind.scale)
-            totals[column.name] = Decimal(repr(said.get(f"s_{at}") or 0)).quantize(unit)
-        if column.type in ("date", "timestamp") and said.get(f"min_{at}") is not None:
-            extremes[column.name] = tuple(
-                _moment(column, str(said[f"{edge}_{at}"])) for edge in ("min", "max")
-            )
-    return Summary(rows, empty, totals, extremes)  # type: ignore[arg-type]  # two edges each
-
-
-def _moment(column: Column, text: str) -> str:
-    """A portal's date or time as canonical text."""
-    if column.type == "date":
-        return text[:10]
-    whole, _, fine = text.removesuffix("Z").removesuffix("+00:00").partition(".")
-    return f"{whole}.{fine.ljust(6, '0')}"
 
 
 def _kinds(columns: Sequence[Column]) -> list[tuple[str, Kind]]:
