@@ -118,12 +118,32 @@ def _review(review: Review, what: str, at: Desk) -> None:
 
 
 def _plan(plan: Plan, what: str, at: Desk) -> None:
-    rows: Rows = [
+    header = ["our column", "portal field", "type here", "type there", "verdict"]
+    named = [
+        [m.column, m.field, m.ours, m.theirs, f"{m.verdict}, {m.settled}" if m.settled else m.verdict]
+        for m in sorted(plan.mapping, key=lambda one: one.verdict == "fits")
+    ]
+    _put(
+        f"Columns: {sum(m.verdict == 'fits' for m in plan.mapping)} of {len(plan.mapping)} fit", header, named
+    )
+    rows: list[Sequence[object]] = [
         ["portal", plan.portal], ["dataset", plan.dataset_id or "to be created, private first"],
-        ["mode", plan.mode], ["who will see it", "everybody" if plan.public else "accounts of the portal"],
+        ["mode", plan.mode], ["who will see it", ", ".join(plan.audience)],
         ["rows there now", plan.rows_before], ["rows to send", plan.rows_sent], ["added", plan.rows_added],
-        ["changed", plan.rows_changed], ["removed", plan.rows_removed], ["rows afterwards", plan.rows_after],
+        ["changed", plan.rows_changed], ["removed", plan.rows_removed], ["unchanged", plan.rows_unchanged],
+        ["rows afterwards", plan.rows_after],
     ]  # fmt: skip
+    if plan.removal.reason:
+        rows.append([f"rows may go, says {plan.removal.by}", plan.removal.reason])
+    if plan.opening:
+        rows.append(["open to everybody", "after a second decision, about exactly these rows"])
+    for name, told in (
+        ("new columns there", plan.columns_added), ("words that change", plan.words_changed),
+        ("words still missing", plan.words_missing), ("filtered views", plan.views),
+    ):  # fmt: skip
+        if told:
+            rows.append([name, ", ".join(told)])
+    rows += [["to know", note] for note in plan.notes]
     _put("Plan", ["", ""], [*rows, *(["problem", problem] for problem in plan.problems)])
 
 
@@ -134,7 +154,10 @@ def _receipt(receipt: Receipt, what: str, at: Desk) -> None:
             if receipt.sent
             else receipt.why
         )
-        _put(f"Released: {done}" if receipt.sent else f"Nothing was sent. {done}")
+        if receipt.opening:
+            _put(f"A private draft: {done}. Everybody may see it once that is decided")
+        else:
+            _put(f"Released: {done}" if receipt.sent else f"Nothing was sent. {done}")
         return
     _put(
         "Receipt" if receipt.sent else "Nothing was sent",

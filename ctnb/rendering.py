@@ -55,7 +55,7 @@ def report_facts(project: Project, record: RunRecord) -> page.ReportFacts:
         account=_account(record), rejects=_rejects(record), guards=_guards(record), overrides=_overrides(record),
         reviewed=review is not None,
         findings=_findings(review), rules=_rules(review), columns=_columns(table),
-        decisions=_decisions(project, record, review), release=_release(project, record),
+        decisions=_decisions(project, record, review), plan=_plan(record), release=_release(project, record),
         changes=_changes(project, record, table), digests=_digests(record),
         environment=tuple(record.versions.items()), limits=LIMITS, files=_files(place, record),
     )  # fmt: skip
@@ -249,6 +249,14 @@ def _moment(told: object) -> dt.datetime | None:
     return clock.parse(str(told))
 
 
+def _plan(record: RunRecord) -> page.PlanFacts | None:
+    made = record.plan
+    if made is None:
+        return None
+    told = made.model_dump(exclude={"columns"})
+    return page.PlanFacts(**told, columns=tuple(page.MappedFacts(*one) for one in made.columns))
+
+
 def _release(project: Project, record: RunRecord) -> page.ReleaseFacts | None:
     made = record.release
     if made is None:
@@ -280,7 +288,8 @@ def _changes(project: Project, record: RunRecord, table: tables.Table | None) ->
     return page.ChangeFacts(
         since=base.run, added=tuple(n for n in new if n not in old), removed=tuple(n for n in old if n not in new),
         retyped=tuple(page.Retyped(n, old[n], new[n]) for n in new if n in old and old[n] != new[n]),
-        rows_before=before.rows, rows_after=table.rows, same_content=before.digest == table.digest,
+        rows_before=before.rows, rows_after=record.plan.rows_after if record.plan else table.rows,
+        same_content=before.digest == table.digest,
     )  # fmt: skip
 
 

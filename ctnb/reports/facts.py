@@ -223,6 +223,47 @@ class ReleaseFacts:
 
 
 @dataclass(frozen=True)
+class MappedFacts:
+    """A column that is not the portal's as it is."""
+
+    column: str
+    field: str
+    ours: str
+    theirs: str
+    verdict: str
+    """only here, only there, or type differs."""
+    settled: str = ""
+    """mapped, ignored, left out or added; empty when it stops the plan."""
+
+
+@dataclass(frozen=True)
+class PlanFacts:
+    """What publishing was going to change on the portal."""
+
+    portal: str
+    mode: str
+    dataset_id: str | None = None
+    audience: tuple[str, ...] = ()
+    rows_before: int = 0
+    rows_sent: int = 0
+    rows_added: int = 0
+    rows_changed: int = 0
+    rows_removed: int = 0
+    rows_after: int = 0
+    fitting: int = 0
+    """How many columns fit."""
+    columns: tuple[MappedFacts, ...] = ()
+    """The others."""
+    words_changed: tuple[str, ...] = ()
+    words_missing: tuple[str, ...] = ()
+    removal_by: str = ""
+    removal_reason: str = ""
+    views: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Retyped:
     """A column whose type changed."""
 
@@ -289,6 +330,7 @@ class ReportFacts:
     rules: tuple[RuleFacts, ...] = ()
     columns: tuple[ColumnFacts, ...] = ()
     decisions: tuple[DecisionFacts, ...] = ()
+    plan: PlanFacts | None = None
     release: ReleaseFacts | None = None
     changes: ChangeFacts | None = None
     digests: tuple[Digest, ...] = ()

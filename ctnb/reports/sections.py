@@ -21,6 +21,7 @@ from ctnb.reports.facts import (
 from ctnb.reports.findings import findings
 from ctnb.reports.guards import guards
 from ctnb.reports.markup import Html, badge, h, joined, number
+from ctnb.reports.plans import plan
 from ctnb.reports.tables import (
     Heading,
     bytes_text,
@@ -184,6 +185,7 @@ ALL: tuple[tuple[str, str, Callable[[ReportFacts], Html | None]], ...] = (
     ("rows", "Where the rows went", rows),
     ("guards", "Guards on the data", guards),
     ("decisions", "Decisions", decisions),
+    ("plan", "What publishing changes", plan),
     ("release", "Release", release),
     ("steps", "Source and steps", steps),
     ("limits", "What this record cannot prove", limits),
