@@ -182,3 +182,220 @@ def test_cells_are_formatted_and_downloads_linked(portal: Running) -> None:
     assert found.rows[1] == ["Jan 2, 2020", "Jan 2, 2020, 3:04 AM UTC", "Yes", "1,234.5", "empty", "41, -72"]
     for name in ("Download CSV", "JSON", "GeoJSON", "XML", "Metadata"):
         assert portal.ask("GET", found.links[name], signed=False).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def visits(portal: Running) -> str:
+    """A dataset with a column of each kind that is filtered in its own way."""
+    names = [
+        ("town", "text"),
+        ("note", "text"),
+        ("year", "number"),
+        ("cases", "number"),
+        ("seen", "calendar_date"),
+    ]
+    uid = portal.create(*names, ("open", "checkbox"), ("site", "url"), public=True, name="Visits")
+    rows: list[dict[str, Any]] = [
+        {
+            "town": ("Avon", "Bristol", "Canton")[at % 3],
+            "note": f"Visit number {at} in the \u00c9cole",
+            "year": 2001 + at % 20,
+            "cases": at * 100 - 1000,
+            "seen": f"2020-01-{at % 28 + 1:02d}",
+            "open": at % 2 == 0,
+            "site": {"url": f"https://example.gov/{at}"},
+        }
+        for at in range(200)
+    ]
+    rows.append({"cases": 7})
+    portal.ask("POST", f"/resource/{uid}.json", json=rows)
+    return uid
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("f.town.is=%3DAvon", "67 of 201 rows"),
+        ("f.town.is=blank", "1 of 201 rows"),
+        ("f.town.is=filled", "200 of 201 rows"),
+        ("f.note.has=%C3%A9COLE", "200 of 201 rows"),
+        ("f.cases.from=1,000&f.cases.to=%242,000", "11 of 201 rows"),
+        ("f.cases.to=-900", "2 of 201 rows"),
+        ("f.seen.from=2020-01-27", "14 of 201 rows"),
+        ("f.seen.to=1/1/2020", "8 of 201 rows"),
+        ("f.open.is=%3Dfalse", "100 of 201 rows"),
+        ("f.site.has=gov/19", "11 of 201 rows"),
+        ("f.site.has=url", "0 of 201 rows"),
+        ("f.town.is=%3DAvon&f.open.is=%3Dtrue", "34 of 201 rows"),
+        ("q=avon+%C3%89COLE", "67 of 201 rows"),
+        ("q=2001", "10 of 201 rows"),
+        ("q=2020-01-01", "8 of 201 rows"),
+        ("f.nope.is=x&f.town.from=3&other=1", "201 rows"),
+    ],
+)
+def test_rows_are_filtered_and_searched(portal: Running, visits: str, query: str, expected: str) -> None:
+    """By a text, its letters in any case, emptiness, numbers and days from and to; unknown names are left alone."""
+    text = portal.ask("GET", f"/d/{visits}?{query}", signed=False).text
+    assert re.findall(r'id="rows-title">Rows</h2><span class="lead">(.*?)</span>', text) == [expected]
+
+
+def test_a_filter_that_the_column_cannot_hold_is_said_and_left_out(portal: Running, visits: str) -> None:
+    """Not an empty table, which would be read as an answer; the typed text stays in its field."""
+    text = portal.ask("GET", f"/d/{visits}?f.cases.from=many&f.seen.to=soon", signed=False).text
+    assert text.count('class="wrong" role="alert"') == 2
+    assert 'value="many"' in text
+    assert "201 rows" in text
+
+
+def test_filters_stay_while_pages_turn_and_can_be_taken_back(portal: Running, visits: str) -> None:
+    """The links of pages, of column heads and of each chip carry the rest of the question."""
+    found = page(portal, f"/d/{visits}?f.town.is=%3DAvon&q=visit&sort=cases&dir=desc")
+    assert [len(found.rows) - 1, "Previous" in found.links] == [25, False]
+    after = page(portal, found.links["Next"])
+    assert {row[0] for row in after.rows[1:]} == {"Avon"}
+    assert found.links["town"].startswith(f"/d/{visits}?q=visit&f.town.is=%3DAvon&sort=town&dir=asc")
+    text = portal.ask("GET", f"/d/{visits}?f.town.is=%3DAvon&q=visit&sort=cases", signed=False).text
+    chips = re.findall(
+        r'<li><a class="chip" href="([^"]*)"><span class="hidden">Remove: </span>(.*?) <span', text
+    )
+    assert [words for _, words in chips] == ["Rows with \u201cvisit\u201d", "town is Avon"]
+    assert [address.count("=") for address, _ in chips] == [3, 3]
+
+
+def test_the_last_page_and_any_row_are_one_click_away(portal: Running, visits: str) -> None:
+    """The last page is full and knows its place; a row is gone to by its place in the order asked for."""
+    first = page(portal, f"/d/{visits}?sort=cases")
+    text = portal.ask("GET", first.links["Last"], signed=False).text
+    assert "Rows 177 to 201 of 201" in text
+    assert Page(text).rows[-1][3] == "18,900"
+    assert "Next" not in Page(text).links
+    there = portal.ask("GET", f"/d/{visits}?sort=cases&at=101", signed=False).text
+    assert "Rows 101 to 125 of 201" in there
+    assert Page(there).rows[1][3] == "8,900"
+    beyond = portal.ask("GET", f"/d/{visits}?at=5,000", signed=False).text
+    assert "Rows 201 to 201 of 201" in beyond
+
+
+def test_years_and_codes_have_no_separators(portal: Running) -> None:
+    """By the column's format, its name, its being the row identifier, and its values; amounts have them."""
+    numbers = {
+        "case_id": 1234,
+        "zip_code": 6103,
+        "built": 1999,
+        "plain": 1234567,
+        "cost": 1234.5,
+        "bare": 12345,
+    }
+    kinds = {"cost": "money"}
+    columns = [
+        {"name": name, "fieldName": name, "dataTypeName": kinds.get(name, "number")}
+        for name in [*numbers, "key"]
+    ]
+    columns[5]["format"] = {"noCommas": "true"}
+    body = {"name": "Numbers", "columns": columns, "metadata": {"rowIdentifier": "key"}}
+    uid = portal.ask("POST", "/api/views.json", json=body).json()["id"]
+    portal.ask("POST", f"/resource/{uid}.json", json=[{**numbers, "key": 54321}])
+    found = Page(portal.ask("GET", f"/d/{uid}").text)
+    assert found.rows[1] == ["1234", "6103", "1999", "1,234,567", "$1,234.50", "12345", "54321"]
+
+
+def test_a_long_text_opens(portal: Running) -> None:
+    """Clipped in the table with the whole of it behind a click; nothing is lost."""
+    uid = portal.create(("a", "text"), public=True)
+    whole = "word " * 60 + "end"
+    portal.ask("POST", f"/resource/{uid}.json", json=[{"a": whole}, {"a": "short"}])
+    text = portal.ask("GET", f"/d/{uid}", signed=False).text
+    assert text.count('<details class="long">') == 1
+    assert f"<div>{whole}</div></details>" in text
+
+
+def test_the_dataset_says_what_it_is(portal: Running) -> None:
+    """Licence, source, row label, frequency, contact, citation, who may see it, columns with empty cells."""
+    fields = {
+        "Publishing Details": {"Update Frequency": "Every month", "Contact": "Data office", "Scope": "State"}
+    }
+    about = {"license": "Public Domain", "attribution": "Agency", "attributionLink": "https://portal.ct.gov"}
+    metadata = {"rowLabel": "A visit", "custom_fields": fields}
+    uid = portal.create(("a", "text"), ("b", "number"), public=True, name="Told", metadata=metadata, **about)
+    portal.ask("POST", f"/resource/{uid}.json", json=[{"a": "x"}, {"a": "y", "b": 2}])
+    text = portal.ask("GET", f"/d/{uid}", signed=False).text
+    told = dict(re.findall(r"<div><dt>([^<]*)</dt><dd>(.*?)</dd></div>", text))
+    wanted = {
+        "Each row is": "A visit", "Update frequency": "Every month", "Licence": "Public Domain",
+        "Contact": "Data office", "Scope": "State", "Who may see it": "Everybody",
+    }  # fmt: skip
+    assert {name: told[name] for name in wanted} == wanted
+    assert 'href="https://portal.ct.gov"' in told["Source"]
+    assert (
+        f"Agency. Told [Data set]. {told['Data updated'][-11:-7]}. Open data portal. {portal.url}/d/{uid}"
+        in text
+    )
+    assert '<td class="count" data-label="Empty cells">1 <span class=none>(50%)</span>' in text
+
+
+def test_the_contact_that_a_portal_keeps_private_is_for_publishers(portal: Running) -> None:
+    """Socrata keeps the contact's mail address in privateMetadata, which the public never gets."""
+    uid = portal.create(("a", "text"), public=True, privateMetadata={"contactEmail": "ask@agency.example"})
+    assert "ask@agency.example" in portal.ask("GET", f"/d/{uid}").text
+    assert "ask@agency.example" not in portal.ask("GET", f"/d/{uid}", signed=False).text
+
+
+def test_the_history_tells_every_change(portal: Running) -> None:
+    """Who, what kind and how many rows: upsert, one row, replace; a request that changed nothing leaves no line."""
+    uid = portal.create(("a", "text"), ("b", "number"), key="a", public=True)
+    portal.ask("POST", f"/resource/{uid}.json", json=[{"a": "x"}, {"a": "y"}])
+    portal.ask("POST", f"/resource/{uid}.json", json=[{"a": "x", "b": 1}, {"a": "z"}])
+    portal.ask("POST", f"/resource/{uid}.json", json=[{"a": "gone", ":deleted": True}])
+    portal.ask("DELETE", f"/resource/{uid}/x.json")
+    portal.ask("PUT", f"/resource/{uid}.json", json=[{"a": "q"}])
+    text = portal.ask("GET", f"/d/{uid}", signed=False).text
+    pattern = r'data-label="What">([^<]*)</td><td data-label="Rows">([^<]*)</td><td data-label="Who">([^<]*)<'
+    assert re.findall(pattern, text) == [
+        ("Replaced all rows", "1 added, 2 deleted", "Pat Publisher"),
+        ("Changed one row", "1 deleted", "Pat Publisher"),
+        ("Rows added and updated", "1 added, 1 updated", "Pat Publisher"),
+        ("Rows added", "2 added", "Pat Publisher"),
+        ("Created", "\u2013", "Pat Publisher"),
+    ]
+
+
+def test_views_and_attachments_are_linked(portal: Running) -> None:
+    """A filtered view that the reader may see, its own page with its own rows, and a file that can be fetched."""
+    uid = portal.create(("town", "text"), ("n", "number"), public=True, name="Whole")
+    portal.ask("POST", f"/resource/{uid}.json", json=[{"town": "Avon", "n": 1}, {"town": "Bristol", "n": 2}])
+    made = {"name": "Only Avon", "modifyingViewUid": uid, "queryString": "SELECT * WHERE town = 'Avon'"}
+    view = portal.ask("POST", "/api/views.json", json=made).json()["id"]
+    assert "Only Avon" not in portal.ask("GET", f"/d/{uid}", signed=False).text
+    portal.ask("POST", f"/api/views/{view}/publication.json")
+    portal.ask("PUT", f"/api/views/{view}.json?method=setPermission&value=public.read")
+    headers = {"X-File-Name": "codes.txt", "Content-Type": "text/plain"}
+    asset = portal.ask("POST", "/api/assets", data=b"codes", headers=headers).json()["id"]
+    attachments = [{"filename": "codes.txt", "name": "The codes", "assetId": asset}]
+    portal.ask("PUT", f"/api/views/{uid}.json", json={"metadata": {"attachments": attachments}})
+    found = page(portal, f"/d/{uid}")
+    assert portal.ask("GET", found.links["The codes"], signed=False).content == b"codes"
+    narrow = page(portal, found.links["Only Avon"])
+    assert narrow.column(0) == ["Avon"]
+    assert narrow.links["Whole"] == f"/d/{uid}"
+
+
+def test_the_catalogue_is_filtered_sorted_and_marked(portal: Running) -> None:
+    """Categories with counts, three orders, the number of rows, and a mark on what not everybody sees."""
+    small = portal.create(("a", "text"), public=True, name="Quokka sightings", category="Fauna & Co")
+    big = portal.create(("a", "text"), public=True, name="Quokka births", category="Fauna & Co")
+    portal.create(("a", "text"), name="Quokka secrets", category="Held")
+    portal.ask("POST", f"/resource/{big}.json", json=[{"a": str(at)} for at in range(1234)])
+    portal.ask("POST", f"/resource/{small}.json", json=[{"a": "one"}])
+
+    def titles(query: str, *, signed: bool = False) -> list[tuple[str, str]]:
+        text = portal.ask("GET", f"/?q=quokka{query}", signed=signed).text
+        return re.findall(r'<h3><a href="/d/[^"]*">([^<]*)</a>( <span class="badge held">Private)?', text)
+
+    assert titles("") == [("Quokka sightings", ""), ("Quokka births", "")]
+    assert titles("&sort=name") == [("Quokka births", ""), ("Quokka sightings", "")]
+    assert titles("&sort=rows") == [("Quokka births", ""), ("Quokka sightings", "")]
+    assert titles("&category=Held") == []
+    assert titles("&category=Held", signed=True) == [("Quokka secrets", ' <span class="badge held">Private')]
+    text = portal.ask("GET", "/?q=quokka", signed=False).text
+    assert 'href="/?q=quokka&amp;category=Fauna+%26+Co">Fauna &amp; Co <span class="count">2</span>' in text
+    assert "<dd>1,234</dd>" in text

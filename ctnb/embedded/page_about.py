@@ -25,6 +25,7 @@ _TYPES = {
     "calendar_date": "Date", "date": "Date and time (UTC)", "url": "Web address", "location": "Location",
     "point": "Point", "html": "Formatted text", "email": "Mail address", "phone": "Phone number",
 }  # fmt: skip
+_DASH = "\N{EN DASH}"
 _ABSENT = '<span class="none">Not given</span>'
 
 
@@ -147,8 +148,8 @@ def history_section(events: list[Event]) -> str:
     lines = "".join(
         f'<tr><th scope="row">{_when(event.at)}</th><td data-label="What">{escape(event.what)}'
         f"{'' if event.number is None else f' <span class=none>revision {event.number}</span>'}</td>"
-        f'<td data-label="Rows">{escape(event.rows) or "<span class=none>none</span>"}</td>'
-        f'<td data-label="Who">{escape(event.who) or _ABSENT}</td></tr>'
+        f'<td data-label="Rows">{escape(event.rows) or _DASH}</td>'
+        f'<td data-label="Who">{escape(event.who) or _DASH}</td></tr>'
         for event in events[:_EVENTS]
     )
     more = f"the newest {_EVENTS} of {len(events):,} changes" if len(events) > _EVENTS else ""

@@ -12,8 +12,9 @@ from .catalogue import Column
 from .cells import Stored
 from .decimals import unpack
 
-CELL_LETTERS = 100
+CELL_LETTERS = 80
 """A longer cell is clipped, and opens."""
+CLIPPED_LETTERS = 46
 OPEN_LETTERS = 10_000
 """What an opened cell shows at most; downloads hold it whole."""
 _CODES = re.compile(
@@ -121,7 +122,7 @@ def _clipped(text: str, letters: int) -> str:
     if letters and len(text) <= letters:
         return escape(text).replace("\n", "<br>")
     whole = text if len(text) <= OPEN_LETTERS else f"{text[:OPEN_LETTERS]}… (downloads hold the rest)"
-    first = escape(short(" ".join(text[: 2 * letters].split()), letters)) if letters else ""
+    first = escape(short(" ".join(text[: 2 * letters].split()), CLIPPED_LETTERS)) if letters else ""
     shown = f'<span class="first">{first}</span> <span class="more">Show all</span>'
     return f'<details class="long"><summary>{shown}</summary><div>{escape(whole)}</div></details>'
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from .answers import Call
 from .catalogue import Column, View
 from .decimals import pack
+from .page_cells import day_text
 
 BLANK, FILLED = "blank", "filled"
 """The values of `.is` for empty cells and for the others; a text is written behind a `=`."""
 WORDS = 20
 """Words of a search beyond these are not looked for."""
-_VERBS = {"is": "is", "has": "contains", "from": "from", "to": "to"}
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,21 @@ class Filter:
         """What it asks, for people."""
         name = self.column.name or self.column.field_name
         if self.verb != "is" or self.value[:1] == "=":
-            shown = {"=true": "yes", "=false": "no"} if self.column.kind.soda == "boolean" else {}
-            return f"{name} {_VERBS[self.verb]} {shown.get(self.value, self.value.removeprefix('='))}"
+            return f"{name} {self._verb} {self._value}"
         return f"{name} is {'empty' if self.value == BLANK else 'not empty'}"
+
+    @property
+    def _verb(self) -> str:
+        if self.column.kind.soda == "number":
+            return {"from": "at least", "to": "at most"}.get(self.verb, "is")
+        return "contains" if self.verb == "has" else self.verb
+
+    @property
+    def _value(self) -> str:
+        if self.column.kind.soda == "boolean":
+            return {"=true": "yes", "=false": "no"}.get(self.value, self.value)
+        day = _day(self.value) if self.verb in ("from", "to") else None
+        return self.value.removeprefix("=") if day is None else day_text(day)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .accounts import by_uid
 from .answers import Account
 from .catalogue import View
 from .drafts import children
@@ -24,10 +25,7 @@ TABLE = (
     " view INTEGER NOT NULL REFERENCES views (id) ON DELETE CASCADE, at REAL NOT NULL, who TEXT NOT NULL,"
     " kind TEXT NOT NULL, report TEXT NOT NULL)"
 )
-_KINDS = {
-    "replace": "Replaced all rows", "update": "Added and updated rows", "delete": "Deleted rows",
-    "upsert": "Added and updated rows", "row": "Changed one row",
-}  # fmt: skip
+_KINDS = {"replace": "Replaced all rows", "row": "Changed one row", "metadata": "Changed what is said of it"}
 _COUNTS = {"Rows Created": "added", "Rows Updated": "updated", "Rows Deleted": "deleted"}
 
 
@@ -66,7 +64,8 @@ def events(connection: sqlite3.Connection, view: View) -> list[Event]:
     """Every change that is known, the newest first, and the dataset's beginning."""
     found = [*_revisions(connection, view), *_writes(connection, view)]
     found.sort(key=lambda event: event.at, reverse=True)
-    return [*found, Event(view.created_at, "", "Created", "")]
+    owner = str(by_uid(connection, view.base.owner).get("displayName") or "")
+    return [*found, Event(view.created_at, owner, "Created", "")]
 
 
 def _revisions(connection: sqlite3.Connection, view: View) -> list[Event]:
@@ -82,8 +81,7 @@ def _revisions(connection: sqlite3.Connection, view: View) -> list[Event]:
         at = dt.datetime.fromisoformat(document["closed_at"]).replace(tzinfo=dt.UTC).timestamp()
         who = str((document.get("created_by") or {}).get("display_name") or "")
         kind = document["action"]["type"] if counts else "metadata"
-        what = _KINDS.get(kind, "Changed what is said of it")
-        applied.append(Event(at, who, what, _rows(counts), int(document["revision_seq"])))
+        applied.append(Event(at, who, _what(kind, counts), _rows(counts), int(document["revision_seq"])))
     return applied
 
 
@@ -91,9 +89,13 @@ def _writes(connection: sqlite3.Connection, view: View) -> list[Event]:
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'activity'").fetchone() is None:
         return []
     rows = connection.execute("SELECT at, who, kind, report FROM activity WHERE view = ?", (view.id,))
-    return [
-        Event(at, who, _KINDS.get(kind, kind), _rows(json.loads(report))) for at, who, kind, report in rows
-    ]
+    found = [(at, who, kind, json.loads(report)) for at, who, kind, report in rows]
+    return [Event(at, who, _what(kind, counts), _rows(counts)) for at, who, kind, counts in found]
+
+
+def _what(kind: str, counts: Mapping[str, int]) -> str:
+    done = [word for name, word in _COUNTS.items() if counts.get(name)]
+    return _KINDS.get(kind) or f"Rows {' and '.join(done) or 'sent'}"
 
 
 def _rows(counts: Mapping[str, int]) -> str:

@@ -135,18 +135,17 @@ code { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, "Liberation
 .filters { margin-top: .75rem; border: 1px solid var(--line); border-radius: 8px; }
 .filters > summary { padding: .55rem .9rem; cursor: pointer; font-weight: 600; color: var(--accent); }
 .filters[open] { padding-bottom: 1rem; } .filters > :not(summary) { margin-inline: .9rem; }
-.fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap:
-  .9rem 1.25rem;
-  padding-top: .5rem; align-items: end; }
+.fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr));
+  gap: .9rem 1.5rem; padding-top: .5rem; align-items: end; }
 .fields.order { margin-top: 1rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 .field > label, legend { display: block; font-size: .88rem; font-weight: 600; margin-bottom: .25rem;
   padding: 0;
   overflow-wrap: anywhere; max-width: 100%; }
 .field > input, .field > select { width: 100%; }
 fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
-.pair { display: grid; grid-template-columns: auto minmax(0, 1fr) auto minmax(0, 1fr); gap: .4rem;
-  align-items: center; }
-.pair label { font-size: .85rem; color: var(--muted); } .pair input { width: 100%; padding-inline: .5rem; }
+.pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: .1rem .6rem; }
+.pair label { font-size: .8rem; color: var(--muted); display: block; }
+.pair input { width: 100%; padding-inline: .5rem; font-size: .94rem; }
 
 .scroll { position: relative; overflow-x: auto; border: 1px solid var(--line); border-radius: 8px;
   background: var(--paper); }
@@ -172,7 +171,7 @@ td.date { overflow-wrap: normal; }
 .long[open] > summary .first { display: none; }
 .long[open] > summary .more { font-size: 0; } .long[open] > summary .more::after { content: "Show less";
   font-size: .83rem; }
-.data .long { min-width: 16rem; }
+.data .long { min-width: 15rem; } .data .long > summary { white-space: nowrap; }
 td .long > div { white-space: pre-wrap; max-height: 20rem; overflow-y: auto; }
 
 .pager { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin-top: 1rem; }

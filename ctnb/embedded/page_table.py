@@ -76,8 +76,8 @@ def _input(column: Column, verb: str, value: str) -> str:
     form = 'type="date"' if column.kind.soda != "number" else 'type="text" inputmode="decimal"'
     key = f"{column.sql}-{verb}"
     return (
-        f'<label for="{key}">{verb.capitalize()}</label>'
-        f'<input id="{key}" {form} name="f.{column.field_name}.{verb}" value="{escape(value)}">'
+        f'<div><label for="{key}">{verb.capitalize()}</label>'
+        f'<input id="{key}" {form} name="f.{column.field_name}.{verb}" value="{escape(value)}"></div>'
     )
 
 
