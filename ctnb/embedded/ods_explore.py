@@ -132,14 +132,15 @@ def _facet(
         (key, value) for key, value in call.query if key in ("where", "refine", "exclude", "timezone")
     )
     group = f"year({one.name})" if one.type in ("date", "datetime") else f"`{one.name}`"
-    query = (*kept, ("select", "count(*) as n"), ("group_by", f"{group} as v"), ("order_by", "n desc, v"))
+    query = (*kept, ("select", "count(*) as n"), ("group_by", f"{group} as v"))
     question = ask(replace(call, query=query), dataset.table, fields)
-    rows = connection.execute(f"{question.sql} LIMIT {FACET_VALUES}", question.values).fetchall()
-    return [
-        {"name": str(value), "count": count, "state": "displayed", "value": str(value)}
-        for value, count in rows
-        if value is not None
-    ]
+    counts: dict[str, int] = {}
+    for value, count in connection.execute(question.sql, question.values):
+        texts = [str(value)] if not one.separator else str(value).split(one.separator)
+        for text in texts if value is not None else []:
+            counts[text] = counts.get(text, 0) + count
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:FACET_VALUES]
+    return [{"name": value, "count": count, "state": "displayed", "value": value} for value, count in ranked]
 
 
 def attachments(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:

@@ -236,8 +236,19 @@ class _Parser:
         if word in _RESERVED:
             raise Malformed
         if self.take("("):
-            return Apply(word, self.arguments())
+            arguments = (self.pattern(),) if word in ("include", "exclude") else self.arguments()
+            return Apply(word, arguments)
         return Name(token.text)
+
+    def pattern(self) -> Node:
+        """The names that include() and exclude() mean: `*` stands for any letters."""
+        parts = []
+        while not self.take(")"):
+            token = self.next()
+            if token.kind not in ("name", "quoted", "text", "number") and token.text != "*":
+                raise Malformed
+            parts.append(token.text.strip("\"'"))
+        return Literal("text", "".join(parts))
 
     def signed(self, token: _Token) -> Node:
         if token.text == "(":

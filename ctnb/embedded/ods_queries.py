@@ -279,6 +279,4 @@ def _pattern(node: Node) -> tuple[str, str] | None:
     if not isinstance(node, Apply) or node.name not in ("include", "exclude") or len(node.arguments) != 1:
         return None
     (one,) = node.arguments
-    if isinstance(one, Name):
-        return node.name, one.name
-    return (node.name, one.value) if isinstance(one, Literal) and one.kind == "text" else None
+    return (node.name, one.value) if isinstance(one, Literal) else None
