@@ -22,6 +22,12 @@ def main() -> None:
     parser.add_argument("--certificate", type=Path, help="a PEM certificate to speak https with")
     parser.add_argument("--key", type=Path, help="the PEM key of --certificate")
     parser.add_argument("--chunk-bytes", type=int, default=4 * 2**20, help="how uploads are best cut (4 MiB)")
+    parser.add_argument(
+        "--upload-limit", type=int, default=16 * 2**30, help="largest upload, in bytes (16 GiB)"
+    )
+    parser.add_argument(
+        "--fetch", action="store_true", help="read sources of type url; reaches what this can"
+    )
     parser.add_argument("--approval", action="store_true", help="a revision needs a second publisher")
     parser.add_argument("--faults", action="store_true", help="publishers may ask for faults at /_faults")
     parser.add_argument("--cors", action="store_true", help="pages of any site may read public data")
@@ -45,6 +51,8 @@ def main() -> None:
         certificate=given.certificate,
         key=given.key,
         chunk_bytes=given.chunk_bytes,
+        upload_limit=given.upload_limit,
+        fetch=given.fetch,
         approval=given.approval,
         faults=given.faults,
         cors=given.cors,

@@ -11,6 +11,7 @@ from .answers import Refused
 from .catalogue import View
 from .cells import TEXT, cell_type
 from .drafts import Draft, keep, lookup, stamp, view_of
+from .fetching import Unfetched, fetch
 from .guessing import guess_types
 from .parsing import Named, Options, Parsed, Unparsable, parse_file, wrong_rows
 from .schemas import add_input, add_output, adopt, default_columns, family, input_table, output_table, plan_of
@@ -40,9 +41,11 @@ def parse_source(workshop: Workshop, number: int) -> None:
         if source.document["source_type"]["type"] == "view":
             parsed = _export(workshop, source, table)
         else:
+            content_type = _content_type(workshop, source, folder)
             options = source.document["parse_options"]
+            if content_type == "text/tab-separated-values" and options["column_separator"] == ",":
+                options = {**options, "column_separator": "\t"}
             known = {name: options[name] for name in Options.__dataclass_fields__ if name in options}
-            content_type = source.document["content_type"]
             parsed = parse_file(engine, folder / "content", content_type, Options(**known), table)
         guesses = _guesses(engine, table, parsed)
     except (Unparsable, Refused) as mistake:
@@ -58,6 +61,25 @@ def parse_source(workshop: Workshop, number: int) -> None:
     output = _keep_schemas(workshop, source, parsed, guesses, table)
     if output is not None:
         run_output(workshop, output)
+
+
+def _content_type(workshop: Workshop, source: Draft, folder: Path) -> str:
+    """What kind of file a source holds; one of type url is fetched first. Raises Unparsable."""
+    kind = source.document["source_type"]
+    if kind["type"] != "url" or (source.document["content_type"] and (folder / "content").exists()):
+        return str(source.document["content_type"])
+    wrong, content_type, content = "", "", folder / "content"
+    try:
+        content_type = fetch(kind["url"], content, limit=workshop.upload_limit, check=workshop.check)
+    except Unfetched as unfetched:
+        wrong = str(unfetched)
+    if wrong:
+        raise Unparsable(wrong)
+    with workshop.store.writing() as connection:
+        found = lookup(connection, "sources", source.id) or source
+        changes = {"content_type": content_type, "filesize": content.stat().st_size}
+        keep(connection, "sources", found, **changes)
+    return content_type
 
 
 def _join(folder: Path, chunks: int) -> None:

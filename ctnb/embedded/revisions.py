@@ -238,7 +238,7 @@ def _attachments(connection: sqlite3.Connection, given: Any) -> list[dict[str, A
     listed = given if isinstance(given, list) and all(isinstance(one, dict) for one in given) else [{}]
     kept = []
     for one in listed:
-        asset = one.get("asset_id") or one.get("blob_id")
+        asset = str(one.get("asset_id") or one.get("blob_id") or "")
         found = connection.execute("SELECT filename FROM assets WHERE id = ?", (asset,)).fetchone()
         if found is None:
             message = "attachments is a list of objects, each with the asset_id of a file that was uploaded"

@@ -51,7 +51,7 @@ from .faults import Faults
 from .faulty_door import FaultyDoor
 from .resuming import resume
 from .store import Store
-from .workshop import CHUNK_BYTES, Workshop
+from .workshop import CHUNK_BYTES, UPLOAD_LIMIT_BYTES, Workshop
 
 log = logging.getLogger("ctnb.embedded")
 
@@ -98,6 +98,10 @@ class Options:
     key: Path | None = None
     chunk_bytes: int = CHUNK_BYTES
     """How DSMAPI's clients are asked to cut a file."""
+    upload_limit: int = UPLOAD_LIMIT_BYTES
+    """The largest file that a source may hold, all its chunks together, in bytes."""
+    fetch: bool = False
+    """Publishers may have a source read from a URL by the portal."""
     approval: bool = False
     """A revision is applied once a second publisher approves it."""
     faults: bool = False
@@ -146,6 +150,8 @@ async def _serve(listener: socket.socket, file: Path, given: Options, tls: ssl.S
         given.clock,
         chunk_bytes=given.chunk_bytes,
         approval=given.approval,
+        upload_limit=given.upload_limit,
+        fetch=given.fetch,
         processing_s=given.processing_s,
         records_limit=given.records_limit,
         strict_push=given.strict_push,

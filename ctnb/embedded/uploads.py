@@ -10,7 +10,7 @@ import sqlite3
 from typing import Any
 
 from .accounts import publisher
-from .answers import Answer, Call, Names, as_json, decode, route
+from .answers import Answer, Call, Names, Refused, as_json, decode, route
 from .drafts import (
     BASE,
     Draft,
@@ -27,6 +27,7 @@ from .drafts import (
     view_of,
 )
 from .features import PLACES
+from .fetching import fetchable
 from .parsing import EXCEL, READ, SEPARATORS
 from .preparing import parse_source
 from .workshop import Workshop
@@ -54,8 +55,11 @@ def create(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     if "view" in names:
         revision = still_open(revision_of(connection, view_of(connection, names["view"]), names["seq"]))
     kind = body.get("source_type")
-    if not isinstance(kind, dict) or kind.get("type") not in ("upload", "view"):
-        raise refused(400, "unsupported_source_type", "This portal takes sources of type upload and view")
+    if not isinstance(kind, dict) or kind.get("type") not in ("upload", "view", "url"):
+        message = "This portal takes sources of type upload, view and url"
+        raise refused(400, "unsupported_source_type", message)
+    if kind["type"] == "url":
+        kind = fetchable(kind, allowed=workshop_of(call).fetch)
     if kind["type"] == "view":
         view_of(connection, str(kind.get("fourfour", "")))
         kind = {**kind, "loaded": False}
@@ -71,10 +75,10 @@ def create(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
         "blob": None,
         "locale": None,
         "is_delete": False,
-        "_committed": kind["type"] == "view",
+        "_committed": kind["type"] != "upload",
     }
     source = add(connection, "sources", revision.id if revision else None, document)
-    if kind["type"] == "view":
+    if kind["type"] != "upload":
         workshop_of(call).later(parse_source, source.id)
     return as_json(describe(connection, source), 201)
 
@@ -116,6 +120,8 @@ def chunk(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     if number >= CHUNK_LIMIT or not source.document["content_type"]:
         message = f"A source is initiated first and has at most {CHUNK_LIMIT} chunks"
         raise refused(400, "not_initiated", message)
+    if offset + len(call.body) > workshop_of(call).upload_limit:
+        raise too_large(workshop_of(call))
     part = workshop_of(call).place(source.id) / f"chunk-{number}"
     written = part.with_suffix(f".{id(call)}")
     written.write_bytes(call.body)
@@ -134,6 +140,8 @@ def commit(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     if not all(part.exists() for part in parts) or size < int(names["offset"]):
         # more bytes than announced are letters of two bytes, counted as one by clients that send text
         raise refused(400, "chunks_missing", "Chunks or bytes that the commit names did not arrive")
+    if size > workshop_of(call).upload_limit:
+        raise too_large(workshop_of(call))
     source = _committed(call, connection, source, size, chunks=len(parts))
     return as_json(describe(connection, source))
 
@@ -216,6 +224,12 @@ def read_options(given: Any, before: dict[str, Any]) -> dict[str, Any]:
         message = "Signs are one letter; column_header is one of the header_count rows"
         raise refused(400, "invalid_parse_options", message)
     return options
+
+
+def too_large(workshop: Workshop) -> Refused:
+    """413: the file is larger than this portal takes."""
+    limit = workshop.upload_limit
+    return refused(413, "upload_too_large", f"A file has at most {limit} bytes here", limit=limit)
 
 
 def workshop_of(call: Call) -> Workshop:

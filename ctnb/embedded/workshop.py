@@ -17,6 +17,7 @@ from .store import Store
 log = logging.getLogger("ctnb.embedded")
 
 CHUNK_BYTES = 4 * 2**20
+UPLOAD_LIMIT_BYTES = 16 * 2**30
 MEMORY = "256MB"
 """What DuckDB holds before it writes to disk."""
 THREADS = 2
@@ -41,12 +42,15 @@ class Workshop:
         *,
         chunk_bytes: int = CHUNK_BYTES,
         approval: bool = False,
+        upload_limit: int = UPLOAD_LIMIT_BYTES,
+        fetch: bool = False,
         processing_s: float = 0.0,
         records_limit: int | None = None,
         strict_push: bool = False,
     ) -> None:
         self.store, self.clock = store, clock
         self.chunk_bytes, self.approval = chunk_bytes, approval
+        self.upload_limit, self.fetch = upload_limit, fetch
         self.processing_s, self.records_limit, self.strict_push = processing_s, records_limit, strict_push
         self.folder = store.file.with_name(store.file.name + ".uploads")
         self.mirrors = Mirrors(store)
