@@ -87,6 +87,8 @@ class Portal:
         ]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         while not address.exists():
+            if self.process.poll() is not None:
+                raise SystemExit("the portal did not start")
             time.sleep(0.05)
         self.url = json.loads(address.read_text())["url"]
         self.session = requests.Session()

@@ -7,11 +7,14 @@ The embedded portal: an open data portal in one process and one SQLite file.
     accounts       who may do what: key id and secret, OAuth and app tokens
     catalogue      views and their columns
     cells, rows    one cell; the rows of one view
-    soql, queries  the query language; a question compiled to SQL
-    soda_read, soda_write, views, listings, pages    one module for each part of the protocol
+    soql           the query language, text to trees; soql_functions says what there is
+    queries, statements, compiler, lookups    a request's parameters compiled to SQL, and the index it reads by
+    functions, aggregates, calculations, spatial    what SQLite is taught: exact numbers, letters, geometries
+    renderings, exports, freshness    rows as text; whole files of them; whether a caller's copy is still good
+    soda_read, soda3, soda_write, views, listings, pages    one module for each part of the protocol
     revisions, uploads, outputs, configs    the routes of DSMAPI; drafts keeps what they make
     workshop, preparing, applying, resuming    the worker: a file parsed, transformed, applied
-    parsing, guessing, expressions, transforms, vectors    a file to texts, texts to stored cells, in DuckDB
+    parsing, guessing, transforms, vectors    a file to texts, texts to stored cells, in DuckDB
     certificates   TLS on loopback
 
 A dialect is a module with a tuple of routes that `server` joins. Nothing here is known to ctnb alone.

@@ -255,6 +255,7 @@ _ACCEPTED = {
     "application/xml": "xml",
     "application/rdf+xml": "rdf",
     "*/*": "json",
+    "text/html": "json",
     "application/*": "json",
     "text/*": "csv",
 }

@@ -156,7 +156,9 @@ class _Statement:
     def having(self) -> list[Sql]:
         node = self.statement.having
         if node is None:
-            return []
+            shown = any(is_aggregate(one.node) for one in self.selected)
+            summed = self.grouped and not self.statement.groups and not shown
+            return [Sql("count(*) >= 0", (), None)] if summed else []  # only sorted by an aggregate: one row
         if not self.grouped:
             raise modern(400, "query.soql.having-without-group-by", "$having needs a $group or an aggregate")
         self.refuse_ungrouped(node)

@@ -23,6 +23,8 @@ from .functions import register
 FORMAT = 1
 BUSY_S = 30.0
 STATEMENT_LIMIT_S = 60.0
+MAPPED_BYTES = 2**30
+"""Of the file that readers see in memory instead of reading it page by page."""
 
 _SCHEMA = """
 CREATE TABLE portal (format INTEGER NOT NULL);
@@ -137,6 +139,7 @@ class Store:
         except queue.Empty:
             connection = _connect(self.file)
             connection.execute("PRAGMA query_only=ON")
+            connection.execute(f"PRAGMA mmap_size={MAPPED_BYTES}")
         connection.execute("BEGIN")
         limit_time(connection)
         return connection
