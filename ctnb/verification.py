@@ -207,7 +207,7 @@ def _meaning(
     if made and made.accounted and not made.closes:
         yield Fault(f"{name}/run.json", None, "the transform's rows do not add up")
     if record.review is None:
-        if release:
+        if release and record.how != "ctnb new":  # which sends nothing: others had published these rows
             yield Fault(f"{name}/run.json", None, "released without a review")
         return
     try:

@@ -34,7 +34,8 @@ answering steps
 rendering results verification
 supervision
 deciding flows
-restoring
+adopting restoring
+lifecycle
 cli engine
 __main__ reference
 """

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from ctnb import settings
 from ctnb.bars import Bar
 from ctnb.cli import printing
+from ctnb.contracts.publication import Mode
 
 if TYPE_CHECKING:
+    from ctnb.adopting import Adopted
     from ctnb.proposals.places import Told
     from ctnb.proposals.proposing import Proposal
 
+MODES = get_args(Mode)
 SECRETS = ("user", "password", "passphrase", "token", "key")
 """What a source may keep secret, each with an option that names the secret."""
 
@@ -29,7 +32,11 @@ def _pairs(_: click.Context, option: click.Parameter, told: tuple[str, ...]) -> 
 
 @click.command()
 @click.argument("slug")
-@click.option("--source", required=True, metavar="WHERE", help="A file, folder, address, or connection:NAME.")
+@click.option("--source", metavar="WHERE", help="A file, folder, address, or connection:NAME.")
+@click.option("--from-portal", metavar="WHERE", help="Adopt what a portal has: its address, or its id there.")
+@click.option("--portal", default="", metavar="NAME", help="The portal of ctnb.yml that it is published on.")
+@click.option("--id", "dataset_id", default="", help="The id that the dataset has on the portal already.")
+@click.option("--mode", type=click.Choice(MODES), help="What publishing does to the rows that are there.")
 @click.option("--pattern", help="Of a folder: which files, e.g. *.csv; the newest is read.")
 @click.option("--query", type=click.Path(path_type=Path), help="For a connection: a file with one SELECT.")
 @click.option("--format", help="What kind of file, where its name does not say.")
@@ -65,13 +72,31 @@ def _pairs(_: click.Context, option: click.Parameter, told: tuple[str, ...]) -> 
     metavar="NAME=SECRET",
     help="The same.",
 )
-def new(slug: str, source: str, **said: Any) -> None:
-    """Propose dataset SLUG from all rows of a source: a dataset.yml to correct."""
+def new(
+    slug: str, source: str | None, from_portal: str | None, portal: str, dataset_id: str, mode: str | None,
+    **said: Any,
+) -> None:  # fmt: skip
+    """Propose dataset SLUG from all rows of a source, or from what a portal has: a dataset.yml to correct."""
+    from ctnb import adopting
     from ctnb.proposals import proposing
 
+    if (source is None) == (from_portal is None):
+        raise click.UsageError("Say where its rows come from: either --source or --from-portal.")
+    project = settings.project()
+    if from_portal is not None:
+        if dataset_id or mode:
+            raise click.UsageError("--id and --mode go with --source: what is adopted says them itself.")
+        _print_adopted(slug, adopting.adopt(project, slug, from_portal, portal=portal))
+        return
+    to = adopting.destination(project, slug, portal, dataset_id, mode)
     with Bar() as bar:
-        made = proposing.propose(settings.project(), slug, source, _told(said), progress=bar.show)
+        made = proposing.propose(
+            project, slug, source or "", _told(said), progress=bar.show, destination=to.destination
+        )
+    adopting.note(project, slug, to)
     _print(slug, made)
+    for line in to.differs(made.draft):
+        click.echo(f"  {line}")
 
 
 def _told(said: dict[str, Any]) -> Told:
@@ -79,6 +104,18 @@ def _told(said: dict[str, Any]) -> Told:
 
     secrets = {name: secret for name in SECRETS if (secret := said.pop(f"{name}_secret"))}
     return Told(tls=not said.pop("no_tls"), secrets=secrets, **said)
+
+
+def _print_adopted(slug: str, made: Adopted) -> None:
+    click.echo(f"{printing.relative(made.path)}: adopted from {made.there.url}. Read it and correct it.")
+    click.echo(f"  {made.there.rows:,} rows kept as its first release, {made.record.run}")
+    click.echo(f"  {len(made.draft.columns)} columns")
+    for name in made.draft.destination.ignore:
+        click.echo(f"  left alone, because no contract has its type: {name}")
+    click.echo("Only you can answer:")
+    for question in made.questions:
+        click.echo(f"  - {question}")
+    click.echo(f"Then: ctnb check {slug}")
 
 
 def _print(slug: str, made: Proposal) -> None:

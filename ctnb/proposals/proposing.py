@@ -25,7 +25,7 @@ from ctnb.proposals.offers import Offer
 from ctnb.proposals.places import Located, Told
 from ctnb.proposals.profiles import Profile
 from ctnb.proposals.types import Choice
-from ctnb.proposals.writing import Draft, Proposed
+from ctnb.proposals.writing import Destination, Draft, Proposed
 from ctnb.settings import Project
 from ctnb.sources import archives
 from ctnb.sources.formats import open_source
@@ -63,7 +63,7 @@ class Proposal:
 
 def propose(
     project: Project, slug: str, source: str, told: Told | None = None, *,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | None = None, destination: Destination | None = None,
 ) -> Proposal:  # fmt: skip
     """
     Read all rows of `source` and write `notebooks/<slug>/dataset.yml` as a proposal.
@@ -71,19 +71,16 @@ def propose(
     `source` is a path, a folder, an address or connection:NAME; `told` is what else is said of it. The proposed
     contract has then read its own source. Raises UsageError when the dataset is there already or `source` cannot
     be one, SourceInvalid when it cannot be read or has no header row, SourceFailed; nothing is written then.
+    `destination` is where it is published, when somebody said that already.
     """
-    folder = project.notebooks / datasets.check_slug(slug)
-    if (folder / "dataset.yml").exists():
-        raise UsageError(
-            f"There is a dataset {slug} already.", hint="Choose another slug, or edit its dataset.yml."
-        )
+    folder = free_folder(project, slug)
     at = places.located(project, slug, source, told or Told())
     _check_query(folder, at.query)
     with tempfile.TemporaryDirectory(prefix="new-", dir=project.private) as made:
         work = Path(made)
         (work / "notebooks" / slug).mkdir(parents=True)
         fetched = _fetch(project, slug, at, work, progress or (lambda seen: None))
-        draft = _draft(project, slug, at, fetched, work)
+        draft = replace(drafted(project, slug, at, fetched, work), destination=destination or Destination())
         text = writing.text(draft)
         dataset = _dataset(text, slug, work)
         left_out = _read_again(dataset, draft, fetched, work)
@@ -94,6 +91,24 @@ def propose(
     kept = draft.rows - draft.rejects - sum(left_out.values())
     account = reads.account_sentence(kept, draft.rejects, left_out)
     return Proposal(folder / "dataset.yml", draft, draft.rows, kept, draft.rejects, account, questions(draft))
+
+
+def _bound_for(draft: Draft, destination: Destination) -> Draft:
+    """`draft` on its way to `destination`, whose row identifier may not be one of its columns."""
+    if destination.key in ("", *(column.name for column in draft.columns)):
+        return replace(draft, destination=destination)
+    ask = f"The portal's row identifier is {destination.key}. Which column is that here? (key:, name:)"
+    return replace(draft, destination=replace(destination, key="", mode="replace"), asks=(*draft.asks, ask))
+
+
+def free_folder(project: Project, slug: str) -> Path:
+    """The folder that the new dataset `slug` gets. Raises UsageError when there is one already."""
+    folder = project.notebooks / datasets.check_slug(slug)
+    if (folder / "dataset.yml").exists():
+        raise UsageError(
+            f"There is a dataset {slug} already.", hint="Choose another slug, or edit its dataset.yml."
+        )
+    return folder
 
 
 def _check_query(folder: Path, query: Path | None) -> None:
@@ -113,7 +128,7 @@ def questions(draft: Draft) -> tuple[str, ...]:
     if without:
         more = f" and {len(without) - 6} more" if len(without) > 6 else ""
         asked.append(f"Which role have {', '.join(without[:6])}{more}?")
-    if draft.keys:
+    if draft.keys and not draft.destination.key:
         asked.append(f"Which column identifies a row? Candidates: {', '.join(draft.keys[:6])}. (key:)")
     return tuple(asked)
 
@@ -140,7 +155,8 @@ def _fetch(
     return fetching.fetch(source, request)
 
 
-def _draft(project: Project, slug: str, at: Located, fetched: Fetched, work: Path) -> Draft:
+def drafted(project: Project, slug: str, at: Located, fetched: Fetched, work: Path) -> Draft:
+    """What a dataset.yml of `slug` could say, from all rows of what was `fetched`. Raises SourceInvalid."""
     source, opened = _opened(at.source, fetched)
     header = opened.header
     check_header(header)

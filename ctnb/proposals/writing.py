@@ -34,6 +34,32 @@ class Proposed:
 
 
 @dataclass(frozen=True)
+class Destination:
+    """Where the dataset is published, and what a portal that has it says of it."""
+
+    portal: str = "local"
+    mode: str = "replace"
+    public: bool = True
+    key: str = ""
+    """The column that the portal has as row identifier."""
+    described: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Its words under the names of the contract's metadata, with title and description."""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """What people read as a column's name, by column."""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    """What is said of a column, by column."""
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    """Our column: the portal's field, where names differ."""
+    ignore: tuple[str, ...] = ()
+    """The portal's fields that no contract type fits."""
+
+    def said(self, name: str) -> str:
+        """What the portal says under `name` of the metadata; empty where it says nothing."""
+        told = self.described.get(name, "")
+        return told if isinstance(told, str) else ""
+
+
+@dataclass(frozen=True)
 class Draft:
     """All that a proposed dataset.yml says."""
 
@@ -56,12 +82,15 @@ class Draft:
     """Records that a named rule of the kind of source leaves out."""
     offers: tuple[Offer, ...] = ()
     """Rules that could be uncommented."""
+    destination: Destination = Destination()
 
 
 def text(draft: Draft) -> str:
     """`draft` as the text of a dataset.yml."""
     return (
-        "\n".join([*_head(draft), *_source(draft), *_columns(draft), *_key(draft), *_offers(draft), *_tail()])
+        "\n".join(
+            [*_head(draft), *_source(draft), *_columns(draft), *_key(draft), *_offers(draft), *_tail(draft)]
+        )
         + "\n"
     )
 
@@ -104,7 +133,8 @@ def _head(draft: Draft) -> list[str]:
             mark="ASK: is this what people search for? ",
         ),
         f"title: {scalar(draft.title)}",
-        'description: ""  # what it describes, for people who do not work with it',
+        f"description: {_words(draft.destination.said('description'))}  # what it describes, for people who do not "
+        "work with it",
         "",
         *_comment(
             ("what is one row: person, group or other? Nothing is published without it.",), mark="ASK: "
@@ -160,11 +190,11 @@ def _columns(draft: Draft) -> list[str]:
         "columns:",
     ]
     for column in draft.columns:
-        lines += _column(column)
+        lines += _column(column, draft.destination)
     return lines
 
 
-def _column(column: Proposed) -> list[str]:
+def _column(column: Proposed, destination: Destination) -> list[str]:
     kind, choice = column.choice.kind, column.choice
     lines = [*_comment((*choice.why, *column.notes), "  "), *_comment(choice.asks, "  ", "ASK: ")]
     lines.append(f"  - name: {scalar(column.name)}")
@@ -172,6 +202,8 @@ def _column(column: Proposed) -> list[str]:
         lines.append(f"    header: {scalar(column.header.strip())}")
     if column.position:
         lines.append(f"    position: {column.position}  # its header is blank or stands twice")
+    if title := destination.titles.get(column.name):
+        lines.append(f"    label: {scalar(title)}")
     lines.append(f"    type: {kind.type}")
     if TYPES[kind.type].default_scale is not None and kind.type != "money":
         lines.append(f"    scale: {kind.scale}")
@@ -181,10 +213,12 @@ def _column(column: Proposed) -> list[str]:
     lines.append(f"    {'' if column.suggestion.role else '# '}role: {column.suggestion.role or 'plain'}")
     if column.suggestion.precision:
         lines.append(f"    precision: {column.suggestion.precision}")
-    return [*lines, '    description: ""']
+    return [*lines, f"    description: {_words(destination.descriptions.get(column.name, ''))}"]
 
 
 def _key(draft: Draft) -> list[str]:
+    if draft.destination.key:
+        return ["", *_comment(("The portal's row identifier.",)), f"key: [{draft.destination.key}]"]
     if not draft.keys:
         return ["", "# key: no column has a different value in every row."]
     named: Sequence[str] = draft.keys
@@ -203,19 +237,33 @@ def _offers(draft: Draft) -> list[str]:
     return ["", *_comment((said,)), *(f"# {line}" for line in block)]
 
 
-def _tail() -> list[str]:
-    return [
+def _tail(draft: Draft) -> list[str]:
+    to = draft.destination
+    tags = to.described.get("tags", ())
+    lines = [
         "",
         "metadata:",
-        '  category: ""  # one of the portal\'s categories',
-        "  tags: []  # technical and everyday words",
-        '  row_label: ""  # what each row is, in words',
-        '  license: ""',
-        '  attribution: ""  # the agency that answers for the data',
-        '  contact: ""',
-        '  update_frequency: ""',
+        f"  category: {_words(to.said('category'))}  # one of the portal's categories",
+        f"  tags: [{', '.join(map(scalar, tags))}]  # technical and everyday words",
+        f"  row_label: {_words(to.said('row_label'))}  # what each row is, in words",
+        f"  license: {_words(to.said('license'))}",
+        f"  attribution: {_words(to.said('attribution'))}  # the agency that answers for the data",
+        f"  contact: {_words(to.said('contact'))}",
+        f"  update_frequency: {_words(to.said('update_frequency'))}",
         "",
         "portal:",
-        "  name: local",
-        "  mode: replace",
+        f"  name: {scalar(to.portal)}",
+        f"  mode: {to.mode}",
     ]
+    lines += [] if to.public else ["  public: false"]
+    if to.mapping:
+        lines += _entry("mapping", to.mapping, "  ")
+    if to.ignore:
+        lines += [*_comment(("Fields of the portal whose types no contract has.",), "  ")]
+        lines += _entry("ignore", to.ignore, "  ")
+    return lines
+
+
+def _words(told: str) -> str:
+    """A text that may be empty, as YAML."""
+    return scalar(told) if told else '""'
