@@ -13,13 +13,13 @@ from pathlib import Path
 
 from ctnb import clock, digests, ledger, releases, secrets, unfinished
 from ctnb.clients.opendatasoft import Opendatasoft, push_place
-from ctnb.clients.socrata import Credentials, Socrata
+from ctnb.clients.socrata import Socrata
 from ctnb.contracts.publication import WHOLE
 from ctnb.contracts.push_sources import push_source
 from ctnb.datasets import Dataset
 from ctnb.drift import structure
 from ctnb.errors import CtnbError, RecordBroken, ReviewNotCleared, SettingsInvalid
-from ctnb.portals import gates, local, parts, planning, sending
+from ctnb.portals import accounts, gates, local, parts, planning, sending
 from ctnb.portals.interface import Portal
 from ctnb.portals.journal import Journal
 from ctnb.portals.opendatasoft import OpendatasoftPortal
@@ -73,23 +73,15 @@ def opened(project: Project, name: str, dataset: Dataset | None = None) -> Itera
     Raises NameUnknown, SettingsInvalid, UsageError (a secret that is not set), PortalFailed.
     """
     settings = project.portal(name)
-    limit, timeout_s = settings.one_request_mb << 20, settings.timeout_s
     if settings.kind == "embedded":
         with local.running(project) as url:
-            client = Socrata(url, local.credentials(project), timeout_s=timeout_s)
-            yield SocrataPortal(name, client, one_request_bytes=limit)
+            client = Socrata(url, local.credentials(project), timeout_s=settings.timeout_s)
+            yield SocrataPortal(name, client, one_request_bytes=settings.one_request_mb << 20)
         return
     if settings.kind == "opendatasoft":
         yield _opendatasoft(name, settings, dataset)
         return
-    if not settings.url or not settings.key_id or not settings.key_secret:
-        raise SettingsInvalid(
-            f"Portal {name} of ctnb.yml needs url:, key_id: and key_secret:.",
-            hint="The last two name secrets: key_id: {secret: NAME}.",
-        )
-    account = Credentials(secrets.value(settings.key_id), secrets.value(settings.key_secret))
-    client = Socrata(settings.url, account, timeout_s=timeout_s)
-    yield SocrataPortal(name, client, one_request_bytes=limit)
+    yield accounts.socrata(name, settings, project.root)
 
 
 def _opendatasoft(name: str, settings: PortalSettings, dataset: Dataset | None) -> Portal:

@@ -32,6 +32,13 @@ class PortalSettings(documents.Form):
     app_token: SecretReference | None = Field(
         None, description="A token that names the program to the portal."
     )
+    oauth_token: SecretReference | None = Field(
+        None, description="A token that stands for the account, in place of key_id and key_secret."
+    )
+    ca_file: str | None = Field(None, description="Certificates to trust instead of the system's, PEM.")
+    soda: Literal[2, 3] = Field(
+        2, description="The interface that rows are read back by; 3 wants an app token or an account."
+    )
     api_key: SecretReference | None = Field(
         None, description="An Opendatasoft portal's API key, which may edit and publish datasets."
     )
