@@ -21,7 +21,8 @@ portal.add_command(account)
 @portal.command()
 @click.option("--port", default=PORT, show_default=True, help="0 is any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback unless you know why not.")
-def serve(port: int, host: str) -> None:
+@click.option("--cors", is_flag=True, help="Let pages of any site read what anybody may read.")
+def serve(port: int, host: str, cors: bool) -> None:
     """Serve the embedded portal until Ctrl-C."""
     from ctnb.embedded.server import serve as serve_portal
     from ctnb.portals import local
@@ -31,4 +32,5 @@ def serve(port: int, host: str) -> None:
     click.echo(
         f"The embedded portal: http://{host}:{port}/   (Ctrl-C ends it)" if port else "The embedded portal"
     )
-    serve_portal(local.file(project), host=host, port=port, address_file=local.address_file(project))
+    address_file = local.address_file(project)
+    serve_portal(local.file(project), host=host, port=port, address_file=address_file, cors=cors)
