@@ -77,8 +77,9 @@ def test_both_prefixes_and_the_missing_slash_of_publish(portal: Running, prefix:
         answer = portal.ask("POST", f"{prefix}/datasets/{data.uid}/{action}")
         assert (200, {"detail": "ok"}) == (answer.status_code, answer.json())
         data.wait()
-    assert (301, 405) == (
-        portal.ask("GET", f"{prefix}/datasets/{data.uid}/status", allow_redirects=False).status_code,
+    assert (200, 301, 405) == (
+        portal.ask("GET", f"{prefix}/datasets/{data.uid}/status").status_code,
+        portal.ask("POST", f"{prefix}/datasets/{data.uid}/copy", allow_redirects=False).status_code,
         portal.ask("POST", f"{prefix}/datasets/{data.uid}/status/").status_code,
     )
 
@@ -422,6 +423,23 @@ def test_a_restricted_dataset_is_read_by_those_it_names(portal: Running) -> None
     assert (400, "validation_error") == code(data.ask("PUT", f"security/users/{username}/", json=partly))
     assert 204 == data.ask("DELETE", f"security/users/{username}/").status_code
     assert 403 == reads()
+
+
+def test_metadata_may_be_open_while_records_are_not(portal: Running) -> None:
+    """default_security hides the records alone; what the portal could not hold to is refused."""
+    data = dataset(portal)
+    source(data, ROWS)
+    hidden = {"default_security": {"is_data_visible": False}}
+    assert False is data.ask("PUT", "", json=hidden).json()["default_security"]["is_data_visible"]
+    data.publish()
+    shown = portal.ask("GET", f"{EXPLORE}/{data.dataset_id}", signed=False)
+    assert (200, False) == (shown.status_code, shown.json()["data_visible"])
+    for path in ("records", "exports/csv", "facets", f"records/{'0' * 40}"):
+        answer = portal.ask("GET", f"{EXPLORE}/{data.dataset_id}/{path}", signed=False)
+        assert (403, "ForbiddenAccess") == code(answer)
+    assert 2 == len(data.records())
+    partly = {"default_security": {"filter_query": "town='Derby'"}}
+    assert (400, "validation_error") == code(data.ask("PUT", "", json=partly))
 
 
 def test_management_v2_finds_publishes_and_tells(portal: Running) -> None:

@@ -44,10 +44,11 @@ def ods_route(
     """
     A Route below `prefix`; `{name}` in `path` is one segment.
 
-    Push and automation end in a slash and answer 301 without it; `slash` False takes both forms, as explore
-    does.
+    Push and what automation writes end in a slash and answer 301 without it; explore and what automation reads
+    take both forms, as clients in use call them, and so does `slash` False.
     """
-    loose = prefix == EXPLORE if slash is None else not slash
+    reads = prefix == EXPLORE or (prefix == AUTOMATION and method == "GET")
+    loose = reads if slash is None else not slash
     form = re.sub(r"\{(\w+)\}", rf"(?P<\1>{_NAME})", path.rstrip("/").replace(".", r"\."))
     end = "" if not path.endswith("/") and not loose else "/?" if loose else "/"
     pattern = re.compile(re.escape(prefix) + _VERSIONED[prefix] + form + end)

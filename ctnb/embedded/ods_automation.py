@@ -57,7 +57,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "is_restricted": dataset.is_restricted,
         "created_at": moment(dataset.created_at),
         "updated_at": moment(dataset.updated_at),
-        "default_security": EVERYTHING,
+        "default_security": dataset.document["security"]["default"],
         "metadata": dataset.document["metadata"],
     }
 
@@ -108,7 +108,7 @@ def create(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     dataset_id = _free(connection, _slug(str(title))) if given is None else _identifier(connection, given)
     restricted = _flag(body, "is_restricted", False)
     document: dict[str, Any] = {"metadata": metadata, "fields": [], "processors": [], "schedules": []}
-    document["security"] = {"users": []}
+    document["security"] = {"users": [], "default": checked_security(body.get("default_security"))}
     dataset = add_dataset(connection, dataset_id, document, restricted, call.now)
     return as_json(describe(dataset), 201)
 
@@ -130,7 +130,10 @@ def update(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
         dataset_id = _identifier(connection, dataset_id)
     restricted = _flag(body, "is_restricted", dataset.is_restricted)
     metadata = {**dataset.document["metadata"], **checked_metadata(body.get("metadata") or {}, whole=False)}
-    changed = reconfigure(connection, dataset, known, call.now, metadata=metadata)
+    security = dataset.document["security"]
+    default = checked_security({**security["default"], **(body.get("default_security") or {})})
+    changes = {"metadata": metadata, "security": {**security, "default": default}}
+    changed = reconfigure(connection, dataset, known, call.now, **changes)
     changed = keep(connection, changed, dataset_id=dataset_id, is_restricted=restricted)
     return as_json(describe(changed))
 
@@ -230,6 +233,17 @@ def _opens(call: Call, connection: sqlite3.Connection, dataset: Dataset) -> bool
     given = digest(call.option("pushkey"))
     keys = [one.key_sha256 for one in resources(connection, dataset.id) if one.key_sha256]
     return any(hmac.compare_digest(given, key) for key in keys)
+
+
+def checked_security(given: object) -> dict[str, Any]:
+    """What somebody may see of a dataset. What this portal could not hold to is refused. Raises OdsRefused (400)."""
+    security = {**EVERYTHING, **given} if isinstance(given, dict) else EVERYTHING
+    wrong = given is not None and not isinstance(given, dict)
+    if wrong or security.keys() != EVERYTHING.keys() or not isinstance(security["is_data_visible"], bool):
+        raise invalid(security=f"The keys are {', '.join(EVERYTHING)}.")
+    if security["visible_fields"] is not None or security["filter_query"]:
+        raise invalid(security="This portal shows all fields and records of a dataset, or none.")
+    return security
 
 
 def checked_metadata(given: object, *, whole: bool = True) -> dict[str, Any]:

@@ -16,13 +16,15 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "default": (
         "title", "description", "keyword", "modified", "modified_updates_on_metadata_change",
         "modified_updates_on_data_change", "geographic_reference", "geographic_reference_auto", "language",
-        "timezone", "publisher", "references", "attributions", "license", "license_url", "theme",
+        "timezone", "publisher", "references", "attributions", "license", "license_id", "license_url", "theme",
+        "theme_id", "tags",
     ),
     "internal": ("license_id", "theme_id", "draft"),
     "dcat": (
         "created", "issued", "creator", "contributor", "contact_name", "contact_email", "accrualperiodicity",
-        "spatial", "temporal", "granularity", "dataquality", "publisher_type", "conforms_to",
+        "spatial", "temporal", "granularity", "dataquality", "publisher_type", "conforms_to", "relation",
     ),
+    "dcat_ap_ch": ("rights", "license"),
     "visualization": ("map_tooltip_title", "analyze_disabled", "calendar_enabled", "map_disabled"),
     "custom": (),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from .ods_answers import EXPLORE, explore_error, moment, moment_offset, ods_rout
 from .ods_exports import FORMATS, Shown, chunked
 from .ods_fields import Field, from_document
 from .ods_functions import register
-from .ods_keys import caller, may_read
+from .ods_keys import caller, may_read, may_see
 from .ods_queries import Question, ask, whole, window, zone
 from .ods_resources import files_of, sent_file
 from .ods_store import Dataset, all_datasets, by_id
@@ -28,14 +28,20 @@ _CATALOGUE_FIELDS = (
 )  # fmt: skip
 
 
-def readable(call: Call, connection: sqlite3.Connection, names: Names) -> Dataset:
-    """The published dataset of an address. Raises OdsRefused: 404, 403, 401 for a bad key."""
+def readable(
+    call: Call, connection: sqlite3.Connection, names: Names, *, records_too: bool = True
+) -> Dataset:
+    """
+    The published dataset of an address, for a caller who may see it, its records too.
+
+    Raises OdsRefused: 404, 403, 401 for a bad key.
+    """
     known = caller(call, connection)
     dataset = by_id(connection, names["dataset"])
     if dataset is None or not dataset.is_published:
         message = f"The requested dataset {names['dataset']} does not exist."
         raise explore_error(404, "NotFoundResource", message)
-    if not may_read(dataset, known):
+    if not (may_read if records_too else may_see)(dataset, known):
         message = "You do not have the permission to access this dataset."
         raise explore_error(403, "ForbiddenAccess", message)
     register(connection)
@@ -44,7 +50,7 @@ def readable(call: Call, connection: sqlite3.Connection, names: Names) -> Datase
 
 def show(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """GET /catalog/datasets/<id>."""
-    dataset = readable(call, connection, names)
+    dataset = readable(call, connection, names, records_too=False)
     zone(call)
     return as_json(_described(call, connection, dataset))
 
@@ -168,7 +174,7 @@ def content(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
 def catalogue(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """GET /catalog/datasets: the published datasets that the caller may read, by ODSQL over their metadata."""
     known = caller(call, connection)
-    visible = [one for one in all_datasets(connection) if one.is_published and may_read(one, known)]
+    visible = [one for one in all_datasets(connection) if one.is_published and may_see(one, known)]
     shown = {one.dataset_id: _described(call, connection, one) for one in visible}
     memory = sqlite3.connect(":memory:")
     try:
@@ -225,7 +231,7 @@ def _described(call: Call, connection: sqlite3.Connection, dataset: Dataset) -> 
         "dataset_uid": dataset.uid,
         "visibility": "restricted" if dataset.is_restricted else "domain",
         "has_records": True,
-        "data_visible": True,
+        "data_visible": may_read(dataset, caller(call, connection)),
         "features": features,
         "attachments": _attachments(call, connection, dataset),
         "alternative_exports": [],

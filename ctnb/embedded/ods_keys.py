@@ -9,6 +9,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ctnb.errors import UsageError
 
@@ -114,15 +115,31 @@ def required(call: Call, connection: sqlite3.Connection, *permissions: str) -> C
     return known
 
 
-def may_read(dataset: Dataset, known: Caller | None) -> bool:
-    """Whether `known` (None: anybody) may read the records of a published dataset."""
+def may_see(dataset: Dataset, known: Caller | None) -> bool:
+    """Whether `known` (None: anybody) may see that a published dataset is there."""
     if not dataset.is_restricted:
         return True
-    if known is None:
-        return False
+    return known is not None and (_rules(dataset, known) is not None or _sees(known))
+
+
+def may_read(dataset: Dataset, known: Caller | None) -> bool:
+    """Whether `known` (None: anybody) may read the records of a published dataset."""
+    if known is not None and _sees(known):
+        return True
+    rules = None if known is None else _rules(dataset, known)
+    if rules is not None:
+        return bool(rules["is_data_visible"])
+    return not dataset.is_restricted and bool(dataset.document["security"]["default"]["is_data_visible"])
+
+
+def _sees(known: Caller) -> bool:
+    return not known.permissions.isdisjoint(_SEES)
+
+
+def _rules(dataset: Dataset, known: Caller) -> dict[str, Any] | None:
+    """What a dataset says of one account."""
     users = dataset.document["security"]["users"]
-    named = any(one["account"] == known.account and one["security"]["is_data_visible"] for one in users)
-    return named or not known.permissions.isdisjoint(_SEES)
+    return next((one["security"] for one in users if one["account"] == known.account), None)
 
 
 def _by_key(connection: sqlite3.Connection, key: str) -> Caller:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .answers import Answer, Call, Names, as_json
 from .ods_answers import AUTOMATION, absent, invalid, moment, ods_route, page, read_object
-from .ods_automation import EVERYTHING, existing, reconfigure
+from .ods_automation import checked_security, existing, reconfigure
 from .ods_keys import PERMISSIONS, Caller, digest, keep_key, required
 from .ods_store import Dataset, new_key
 
@@ -182,11 +182,7 @@ def _user(connection: sqlite3.Connection, username: str, body: dict[str, Any]) -
     row = connection.execute(query, (username, username.lower())).fetchone()
     if row is None:
         raise invalid(user="There is no such user.")
-    security = {**EVERYTHING, **(body.get("security") or {})}
-    if security.keys() != EVERYTHING.keys() or not isinstance(security["is_data_visible"], bool):
-        raise invalid(security=f"The keys are {', '.join(EVERYTHING)}.")
-    if security["visible_fields"] is not None or security["filter_query"]:
-        raise invalid(security="This portal shows a user all fields and records of a dataset, or none.")
+    security = checked_security(body.get("security"))
     if body.get("permissions"):
         raise invalid(permissions="This portal gives permissions by API key, not by dataset.")
     return {"account": row["key_id"], "username": row["uid"], "mail": row["mail"], "security": security}
