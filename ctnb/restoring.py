@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 
 from ctnb import clock, datasets, flows, leases, releases, settings, stepfiles, tables
 from ctnb.contracts.columns import Column
 from ctnb.datasets import Contract
 from ctnb.errors import NameUnknown, PublishRefused
+from ctnb.guards import REMOVED
 from ctnb.kernels.pools import KernelPool
 from ctnb.privacy import decisions
 from ctnb.records import Override, RunRecord
@@ -23,9 +25,6 @@ from ctnb.stepfiles import TableRef
 from ctnb.supervision import Progress, Supervisor
 from ctnb.tables import SUPPRESSED, Table
 from ctnb.values import quote_name, quote_text
-
-REMOVED = "rows-removed"
-"""The guard that asks why published rows go."""
 
 
 def restore(
@@ -120,12 +119,15 @@ def columns_today(contract: Contract, table: Table, release: Release) -> list[Co
 def bring(at: Supervisor, table: Table, columns: Sequence[Column]) -> Table:
     """Make `table`, with what is said of its `columns` today, the table that the run `at` publishes."""
     folder = at.folder("transform")
-    listed = ", ".join(quote_name(column.name) for column in columns)
-    with tables.connect(folder) as connection:
-        source = f"read_parquet({quote_text(str(table.path))})"
-        made = tables.write(
-            connection, f"SELECT {listed} FROM {source}", columns, folder / "transform.parquet"
-        )
+    made = with_columns(table, columns, folder / "transform.parquet")
     ref = TableRef(str(made.path), made.file_digest, made.digest)
     stepfiles.write_json(folder / "table.json", asdict(ref))
     return made
+
+
+def with_columns(table: Table, columns: Sequence[Column], path: Path) -> Table:
+    """The rows of `table`, written to `path` with what is said of its `columns` today."""
+    listed = ", ".join(quote_name(column.name) for column in columns)
+    with tables.connect(path.parent) as connection:
+        source = f"read_parquet({quote_text(str(table.path))})"
+        return tables.write(connection, f"SELECT {listed} FROM {source}", columns, path)

@@ -10,19 +10,21 @@ from ctnb.drift.headers import HeaderChange
 from ctnb.privacy import reviews
 from ctnb.privacy.findings import Last
 from ctnb.privacy.reviews import Review
+from ctnb.releases import Release
 from ctnb.settings import Project
 from ctnb.tables import Table
 
 
 def review(
     project: Project, dataset: Dataset, table: Table, *, run: str, portal: str,
-    changes: tuple[HeaderChange, ...] = (), work: Path | None = None,
+    changes: tuple[HeaderChange, ...] = (), work: Path | None = None, before: Release | None = None,
 ) -> Review:  # fmt: skip
     """
     Ask every privacy rule about `table` under the policy that `dataset` names. Writes nothing.
 
     The table is compared with the newest release on `portal`; `changes` are how the source's header was not the
-    contract's. Raises NameUnknown when ctnb.yml has no such policy, RecordBroken for a release that is not ctnb's.
+    contract's. `before` is a release whose own rows these are: only older ones are compared with.
+    Raises NameUnknown when ctnb.yml has no such policy, RecordBroken for a release that is not ctnb's.
     """
     contract = dataset.contract
     policy = project.policy(contract.policy)
@@ -33,17 +35,22 @@ def review(
         contract_digest=dataset.fingerprint,
         transform_digest=digests.of_file(script) if script else None,
         table_digest=digests.keyed(table.digest, project.key), work=work,
-        last=last(project, dataset, portal, changes),
+        last=last(project, dataset, portal, changes, before),
     )  # fmt: skip
 
 
-def last(project: Project, dataset: Dataset, portal: str, changes: tuple[HeaderChange, ...] = ()) -> Last:
+def last(
+    project: Project, dataset: Dataset, portal: str, changes: tuple[HeaderChange, ...] = (),
+    before: Release | None = None,
+) -> Last:  # fmt: skip
     """The newest release on `portal` that a table can be compared with: not a file of identifiers to delete."""
     contract = dataset.contract
     there = [
         one
         for one in releases.of_dataset(project, dataset.slug)
-        if one.facts.portal == portal and one.facts.mode != "delete"
+        if one.facts.portal == portal
+        and one.facts.mode != "delete"
+        and (before is None or one.facts.at < before.facts.at)
     ]
     drift, mode = contract.drift.table, contract.portal.mode
     if not there:

@@ -24,16 +24,17 @@ KIND = "portal"
 
 def note(
     project: Project, dataset: str, portal: str, what: str, *, rows: int, reason: str, privacy: bool = False,
-    release: Release | None = None,
+    release: Release | None = None, kept: str = "",
 ) -> Entry:  # fmt: skip
     """
     Write into the ledger that `what` was done to `dataset` on `portal`, to how many `rows` and why.
 
-    `privacy` says that it was done to protect people, `release` which version was there.
+    `privacy` says that it was done to protect people, `release` which version was there, `kept` under which
+    name its rows are kept here.
     """
     facts: dict[str, Any] = {
         "dataset": dataset, "portal": portal, "what": what, "rows": rows, "reason": reason.strip(),
-        "privacy": privacy, "by": asdict(decisions.whoami()),
+        "privacy": privacy, "kept": kept, "by": asdict(decisions.whoami()),
         "release": release.facts.release if release else None,
         "digest": release.facts.digest if release else None,
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ctnb import settings
+from ctnb.cli import lifecycle, printing
 from ctnb.cli.portal_accounts import account
 
 PORT = 8321
@@ -12,10 +13,17 @@ PORT = 8321
 
 @click.group()
 def portal() -> None:
-    """The embedded portal."""
+    """Portals: check one, serve the embedded one, take a dataset's rows off and bring them back."""
 
 
 portal.add_command(account)
+
+
+portal.add_command(lifecycle.disable)
+portal.add_command(lifecycle.enable)
+portal.add_command(lifecycle.unpublish)
+portal.add_command(lifecycle.empty)
+portal.add_command(lifecycle.recover)
 
 
 @portal.command()
@@ -34,3 +42,12 @@ def serve(port: int, host: str, cors: bool) -> None:
     )
     address_file = local.address_file(project)
     serve_portal(local.file(project), host=host, port=port, address_file=address_file, cors=cors)
+
+
+@portal.command()
+@click.argument("name")
+def check(name: str) -> None:
+    """Check the portal NAME of ctnb.yml without writing anything: a line for each thing."""
+    from ctnb.checks import portals
+
+    printing.checked(portals.of_portal(settings.project(), name))

@@ -89,8 +89,8 @@ class Opendatasoft:
     ) -> None:  # fmt: skip
         """
         `url` is the portal's address without a path; `timeout_s` the seconds to wait for each answer, `pause_s` those
-        before the first repetition, `process_s` those in which a processing must end, `poll_s` those between two
-        looks at it. Raises SettingsInvalid when the key would go over the network in the clear.
+        before the first repetition, `process_s` those in which a processing must end, `poll_s` the most between
+        two looks at it. Raises SettingsInvalid when the key would go over the network in the clear.
         """
         self.url = url.rstrip("/")
         _check_way(self.url)
@@ -162,14 +162,15 @@ class Opendatasoft:
 
         Raises PortalFailed when that takes longer than `process_s` seconds.
         """
-        end = time.monotonic() + self._process_s
+        end, pause_s = time.monotonic() + self._process_s, self._poll_s / 32
         while (now := self.status(uid)).name not in IDLE:
             if time.monotonic() >= end:
                 raise PortalFailed(
                     f"The portal still says '{_plain(now.name)}' after {self._process_s:,.0f} seconds.",
                     hint="Look at the dataset's page on the portal; run publish again when it is idle.",
                 )
-            time.sleep(self._poll_s)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, self._poll_s)
         return now
 
     def publish(self, uid: str) -> Status:

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 from ctnb import digests, tables
 from ctnb.clients.opendatasoft import EXPLORE, Opendatasoft, PushPlace
 from ctnb.contracts.columns import Column
-from ctnb.errors import PortalFailed, PublishRefused
+from ctnb.errors import PortalFailed, PublishRefused, UsageError
 from ctnb.portals import opendatasoft_records as records
 from ctnb.portals.interface import Change, Described, Part, Sent, Summary, There
 from ctnb.portals.opendatasoft_metadata import bring_up_to_date, configure, fields_of, key_of, said_of
@@ -200,13 +200,44 @@ class OpendatasoftPortal:
             if name not in kept:
                 self.client.ask("DELETE", f"{path}{quote(name, safe='@')}/", missing=True)
 
+    # -- between releases
+
+    def switch(self, dataset_id: str, *, on: bool) -> None:
+        """Let the realtime source take pushes, or refuse them. Raises UsageError, PortalFailed."""
+        uid = self._must(dataset_id).uid
+        path = f"/datasets/{uid}/resources/{self._realtime(uid)}/"
+        self.client.ask("POST", f"{path}{'enable' if on else 'disable'}/", busy=True)
+
+    def unpublish(self, dataset_id: str) -> None:
+        """Take the dataset off the portal; the records of a realtime source go. Raises PortalFailed."""
+        self.client.unpublish(self._must(dataset_id).uid)
+
+    def recover(self, dataset_id: str) -> None:
+        """Publish the dataset and bring back every record of its backup. Raises UsageError, PortalFailed."""
+        known = self._must(dataset_id)
+        if not known.published:
+            self.client.publish(known.uid)
+        path = f"/datasets/{known.uid}/resources/{self._realtime(known.uid)}/recover/"
+        self.client.ask("POST", path, busy=True)
+        self.client.settled(known.uid)
+
+    def _realtime(self, uid: str) -> str:
+        """The uid of the dataset's only realtime source. Raises UsageError."""
+        found = [str(one["uid"]) for one in self.client.resources(uid) if "realtime" in str(one.get("type"))]
+        if len(found) != 1:
+            raise UsageError(
+                f"The dataset has {len(found)} realtime sources on the portal; one was expected.",
+                hint="Do it on the portal's own pages.",
+            )
+        return found[0]
+
     # -- rows
 
     def settle(self, dataset_id: str, journal: Journal) -> None:
         """
         Wait for a processing that is under way, and take back what a break left half pushed.
 
-        Rows that were published before come back and those of the broken change go, unless all of it arrived.
+        Rows that were published before come back and those of the broken change go, unless all of it arrived, or nothing.
         Raises PortalFailed.
         """
         known = self._must(dataset_id)
@@ -216,7 +247,8 @@ class OpendatasoftPortal:
             return
         with tables.connect(undo.folder) as connection:
             self.load(dataset_id, undo.columns, connection, "there")
-            if digests.of_table(connection, "there", _kinds(undo.columns)) != undo.expected:
+            found = digests.of_table(connection, "there", _kinds(undo.columns))
+            if found not in (undo.before, undo.expected):
                 tables.load(connection, undo.gone, "gone")
                 tables.load(connection, undo.came, "came")
                 self._push_all(connection, "gone", undo.columns)

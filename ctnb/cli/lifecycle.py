@@ -1,0 +1,100 @@
+"""Commands about a dataset on its portal between releases; `ctnb portal` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept for good.")
+_PORTAL = click.option(
+    "--portal", "name", default="", metavar="NAME", help="Another portal than the dataset's own."
+)
+_PRIVACY = click.option(
+    "--privacy", is_flag=True, help="It protects people: these rows come back by a new decision alone."
+)
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.command()
+@click.argument("slug")
+@_REASON
+@_PORTAL
+def disable(slug: str, reason: str, name: str) -> None:
+    """Let the portal refuse pushes to dataset SLUG; its rows stay."""
+    from ctnb import lifecycle
+
+    done = lifecycle.disable(slug, reason=reason, portal=name)
+    click.echo(f"{done.portal} refuses pushes now; its {done.rows:,} rows stay.")
+
+
+@click.command()
+@click.argument("slug")
+@_REASON
+@_PORTAL
+def enable(slug: str, reason: str, name: str) -> None:
+    """Let the portal take pushes to dataset SLUG again, reviewed under today's policy."""
+    from ctnb import lifecycle
+
+    done = lifecycle.enable(slug, reason=reason, portal=name)
+    click.echo(f"{done.portal} takes pushes again.")
+
+
+@click.command()
+@click.argument("slug")
+@_REASON
+@_PRIVACY
+@_PORTAL
+@_YES
+def unpublish(slug: str, reason: str, privacy: bool, name: str, yes: bool) -> None:
+    """Take dataset SLUG off its portal; its rows are kept here first."""
+    from ctnb import lifecycle
+
+    _ask(slug, name, "unpublish", yes)
+    _tell(lifecycle.unpublish(slug, reason=reason, privacy=privacy, portal=name))
+
+
+@click.command()
+@click.argument("slug")
+@_REASON
+@_PRIVACY
+@_PORTAL
+@_YES
+def empty(slug: str, reason: str, privacy: bool, name: str, yes: bool) -> None:
+    """Delete every row of dataset SLUG on its portal; they are kept here first."""
+    from ctnb import lifecycle
+
+    _ask(slug, name, "empty", yes)
+    _tell(lifecycle.empty(slug, reason=reason, privacy=privacy, portal=name))
+
+
+@click.command()
+@click.argument("slug")
+@_REASON
+@_PORTAL
+def recover(slug: str, reason: str, name: str) -> None:
+    """Bring back what an Opendatasoft portal has in its backup of dataset SLUG, reviewed under today's policy."""
+    from ctnb import lifecycle
+
+    done = lifecycle.recover(slug, reason=reason, portal=name)
+    click.echo(f"{done.rows:,} rows are back on {done.portal}: exactly those of release {done.kept}.")
+
+
+def _ask(slug: str, name: str, what: str, yes: bool) -> None:
+    """Say what will be lost, and ask unless told not to."""
+    from ctnb import lifecycle
+
+    lost = lifecycle.lost(slug, portal=name)
+    who = "everybody can see" if lost.public else "are private"
+    click.echo(
+        f"{lost.rows:,} rows on {lost.portal}, which {who}, will be gone from there ({lost.dataset_id})."
+    )
+    if not yes:
+        click.confirm(f"{what} {slug}?", abort=True)
+
+
+def _tell(done: Any) -> None:
+    click.echo(f"{done.what}: {done.rows:,} rows on {done.portal}; kept here as {done.kept}.")
