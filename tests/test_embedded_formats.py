@@ -116,6 +116,7 @@ def test_rdf_names_dataset_rows_and_fields(portal: Running, sales: str) -> None:
         ("", "application/json"),
         ("*/*", "application/json"),
         ("text/html, */*;q=0.1", "application/json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/json"),
         ("text/csv", "text/csv"),
         ("application/json;q=0.5, text/csv", "text/csv"),
         ("application/vnd.geo+json", "application/vnd.geo+json"),
@@ -130,6 +131,25 @@ def test_accept_chooses_where_no_extension_does(
     """By weight, then by order; anything is JSON."""
     answer = get(portal, f"/resource/{sales}", headers={"Accept": accept})
     assert (200, content_type) == (answer.status_code, answer.headers["Content-Type"].partition(";")[0])
+
+
+def test_a_head_has_the_headers_alone(portal: Running, sales: str) -> None:
+    """As a GET, without its body."""
+    answer = portal.ask("HEAD", f"/resource/{sales}.json", signed=False)
+    assert (200, b"", '"number"') == (
+        answer.status_code,
+        answer.content,
+        answer.headers["X-SODA2-Types"][1:9],
+    )
+
+
+def test_a_key_in_an_address_is_encoded(portal: Running) -> None:
+    """So that the address of a row in XML and RDF is one, and answers."""
+    uid = portal.create(("name", "text"), key="name", public=True)
+    portal.ask("POST", f"/resource/{uid}.json", json=[{"name": "A & B/é?"}])
+    row = ElementTree.fromstring(get(portal, f"/resource/{uid}.xml").content).find("rows")[0]
+    assert row.get("_address") == f"{portal.url}/resource/{uid}/A%20%26%20B%2F%C3%A9%3F"
+    assert row.get("_address") in get(portal, f"/resource/{uid}.rdf").text
 
 
 def test_what_is_not_acceptable_is_406(portal: Running, sales: str) -> None:
@@ -205,6 +225,14 @@ def test_geojson_has_nulls_and_other_columns(portal: Running, sales: str) -> Non
     assert features[1]["properties"] == {"id": "2", "town": None}
     empty = get(portal, f"/resource/{sales}.geojson?$where=id=9").json()
     assert (empty["type"], empty["features"]) == ("FeatureCollection", [])
+
+
+def test_the_geographic_download_is_every_row(portal: Running, sales: str) -> None:
+    """As agencies' scripts ask for it; a shapefile is not made."""
+    address = f"/api/geospatial/{sales}?method=export&format="
+    assert len(get(portal, address + "GeoJSON").json()["features"]) == 2
+    assert get(portal, address + "Shapefile").status_code == 406
+    assert get(portal, f"/api/geospatial/{sales}").status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -384,3 +385,42 @@ def test_row_ids_compare_as_they_sort(portal: Running) -> None:
     ]
     assert counts == [1, 8, 3, 4, 5, 6]
     assert len(portal.rows(uid, where=f":id > '{ids[3]}' and :id <= '{ids[5]}'")) == 2
+
+
+def test_sorted_by_a_sum_there_is_one_row(portal: Running, sales: str) -> None:
+    """Though nothing that is shown is summed up."""
+    assert asked(portal, sales, "select 'x' as a order by count(n)") == [{"a": "x"}]
+    assert asked(portal, sales, "select 'x' as a having count(n) > 3") == [{"a": "x"}]
+    assert asked(portal, sales, "select 'x' as a having count(n) > 4") == []
+
+
+def test_an_alias_may_be_made_of_others(portal: Running, sales: str) -> None:
+    """In any clause; in its own expression its name is the column's, and a circle ends at the columns."""
+    query = "select price * 2 as twice, twice + 1 as more, n where more > 200 order by twice"
+    assert asked(portal, sales, query) == [{"twice": "201", "more": "202", "n": "1"}]
+    assert asked(portal, sales, "select upper(town) as town where town = 'AVON' limit 1") == [{"town": "AVON"}]
+    assert refused(portal, sales, query="select a as b, b as a") == (400, "query.soql.no-such-column")
+
+
+WORDS = (
+    "select", "distinct", "where", "group by", "having", "order by", "limit", "n", "town", "price", "sold", "place",
+    ":id", "*", "(", ")", ",", "=", ">", "+", "-", "||", "and", "not", "like", "in", "is null", "between", "as a",
+    "1", "'x'", "'2020-01-01'", "null", "count(*)", "sum(price)", "case(n > 1, town)", "date_trunc_y(sold)", "desc",
+    "num_points(place)", "n / 0", "|>", "::text",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_question_breaks_the_portal(portal: Running, sales: str, seed: int) -> None:
+    """Words in any order are answered or refused, never with a status of the server's own fault."""
+    rnd = random.Random(seed)
+    seen = set()
+    for _ in range(150):
+        tail = " ".join(rnd.choice(WORDS) for _ in range(rnd.randrange(1, 9)))
+        query = (
+            rnd.choice(["select n where ", "select n, ", "select lower(town) as a, count(*) group by ", ""])
+            + tail
+        )
+        answer = portal.ask("GET", f"/resource/{sales}.json", signed=False, params={"$query": query})
+        seen.add(answer.status_code)
+    assert seen == {200, 400}

@@ -81,6 +81,9 @@ class Compiler:
         self.source = source_of(source) if isinstance(source, View) else source
         self.line = line
         self.aliases = aliases or {}
+        self.busy: set[str] = set()
+        """Aliases that are being compiled; in their own expression their name is a column's."""
+        self.made: dict[str, Sql] = {}
 
     def compile(self, node: Node) -> Sql:
         """The SQL of a tree. Raises Refused (400) for unknown names and types that do not meet."""
@@ -120,13 +123,19 @@ class Compiler:
 
     def field(self, node: Field) -> Sql:
         name = node.name.lower()
-        if name in self.aliases:
-            others = {key: tree for key, tree in self.aliases.items() if key != name}
-            return Compiler(self.source, self.line, others).compile(self.aliases[name])
+        if name in self.aliases and name not in self.busy:
+            return self.alias(name)
         known = self.source.columns.get(name) or self.source.system.get(name)
         if known is None:
             raise self.no_such("column", node.name, node.at)
         return Sql(known[0], (), known[1])
+
+    def alias(self, name: str) -> Sql:
+        if name not in self.made:
+            self.busy.add(name)
+            self.made[name] = self.compile(self.aliases[name])
+            self.busy.discard(name)
+        return self.made[name]
 
     def comparison(self, node: Apply) -> Sql:
         left, right = self.meeting(node, *node.arguments)

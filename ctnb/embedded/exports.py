@@ -1,4 +1,4 @@
-"""The files that people download of a whole dataset: rows.csv, rows.json and rows.xml."""
+"""The files that people download of a whole dataset: rows.csv, rows.json, rows.xml, and its GeoJSON."""
 
 from __future__ import annotations
 
@@ -44,6 +44,24 @@ def export(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
         described = describe_view(connection, view, call.account)
         text = _json(outputs, _rows(connection, view, dated=True), described)
     return Answer(200, encoded(text), content_type, headers)
+
+
+def geospatial(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /api/geospatial/<view>?method=export&format=GeoJSON: every row as a feature."""
+    view = readable(call, connection, names["view"])
+    if call.option("method") != "export":
+        raise modern(400, "req.bad-parameter", "The method is export", parameter="method")
+    if call.option("format").lower() != "geojson":
+        raise modern(406, "req.not-acceptable", "The format is GeoJSON", accept="GeoJSON")
+    form = FORMATS["geojson"]
+    headers = cache_headers(view, call, "export geojson")
+    refuse_unmatched(call, headers)
+    if not_modified(view, call, headers):
+        return Answer(304, b"", form.content_type, headers)
+    headers += (("Content-Disposition", f'attachment; filename="{view.uid}.geojson"'),)
+    outputs = tuple(Output(column.field_name, column.kind) for column in view.columns)
+    text = form.render(outputs, _rows(connection, view), Place(call.origin, view.uid))
+    return Answer(200, encoded(text), form.content_type, headers)
 
 
 def _rows(connection: sqlite3.Connection, view: View, *, dated: bool = False) -> Iterator[Row]:
@@ -107,4 +125,7 @@ def _seconds(stamp: str) -> int:
     return calendar.timegm(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S"))
 
 
-ROUTES = (route("GET", "/api/views/{view}/rows{extension}", export),)
+ROUTES = (
+    route("GET", "/api/views/{view}/rows{extension}", export),
+    route("GET", "/api/geospatial/{view}", geospatial),
+)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
@@ -133,8 +134,12 @@ def xml_row(outputs: tuple[Output, ...], one: Row, attributes: str) -> str:
 def row_attributes(place: Place, one: Row, *, prefix: str = "") -> str:
     """The `_id`, `_uuid`, `_position` and `_address` of a row, as the vendor's XML has them."""
     rid = str(one[-2])
-    address = f"{place.origin}/resource/{prefix}{place.uid}/{place.key(one)}"
-    return f' _id="{rid}" _uuid="{row_uuid(rid)}" _position="0" _address={quoteattr(_legal(address))}'
+    address = f"{place.origin}/resource/{prefix}{place.uid}/{_in_address(place.key(one))}"
+    return f' _id="{rid}" _uuid="{row_uuid(rid)}" _position="0" _address={quoteattr(address)}'
+
+
+def _in_address(key: str) -> str:
+    return urllib.parse.quote(key.encode("utf-8", "replace"), safe="")
 
 
 def row_uuid(rid: str) -> str:
@@ -195,7 +200,7 @@ def _rdf(outputs: tuple[Output, ...], rows: Iterable[Row], place: Place) -> Iter
     element = place.uid if re.match(r"[A-Za-z_]", place.uid) else f"_{place.uid}"
     for one in rows:
         key = place.key(one) if place.keyed else ""
-        about = f" rdf:about={quoteattr(_legal(f'{place.address}/{key}'))}" if key else ""
+        about = f" rdf:about={quoteattr(f'{place.address}/{_in_address(key)}')}" if key else ""
         row_id = f"    <socrata:rowID>{escape(_legal(key))}</socrata:rowID>\n" if key else ""
         cells = [(output, cell) for output, cell in zip(outputs, one, strict=False) if cell is not None]
         inner = "".join(

@@ -84,6 +84,10 @@ class _Statement:
         ]
         named = [f"{piece.text} AS o{at}" for at, piece in enumerate(columns, 1)]
         named += ["rid", str(key)] if keyed else []
+        if self.grouped and not self.statement.groups:
+            named.append(
+                "count(*)"
+            )  # nobody sees it: an aggregate in HAVING or ORDER BY alone is none to SQLite
         sql = f"SELECT {'DISTINCT ' * self.statement.distinct}{', '.join(named)} FROM {self.source.relation}"
         values = sum((piece.values for piece in columns), ()) + self.source.values
         for word, glue, pieces in [("WHERE", " AND ", where), *parts]:
@@ -156,9 +160,7 @@ class _Statement:
     def having(self) -> list[Sql]:
         node = self.statement.having
         if node is None:
-            shown = any(is_aggregate(one.node) for one in self.selected)
-            summed = self.grouped and not self.statement.groups and not shown
-            return [Sql("count(*) >= 0", (), None)] if summed else []  # only sorted by an aggregate: one row
+            return []
         if not self.grouped:
             raise modern(400, "query.soql.having-without-group-by", "$having needs a $group or an aggregate")
         self.refuse_ungrouped(node)
