@@ -353,14 +353,44 @@ def test_an_attachment_is_kept_and_downloaded(portal: Running) -> None:
     assert 0 == data.ask("GET", "attachments/").json()["total_count"]
 
 
+def http(url: str, path: str, **more: Any) -> dict[str, Any]:
+    """A csvfile resource that is read by HTTP."""
+    connection = {"type": "http", "url": url, "auth": None}
+    source = {"type": "http", "connection": connection, "headers": [], "relative_url": path, **more}
+    return {"type": "csvfile", "title": "rows", "params": {}, "datasource": source}
+
+
 def test_nothing_is_fetched_for_a_caller(portal: Running) -> None:
     """A resource by HTTP is refused with the reason."""
     data = dataset(portal)
-    connection = {"type": "http", "url": "http://127.0.0.1:1", "auth": None}
-    http = {"type": "http", "connection": connection, "headers": [], "relative_url": "/rows.csv"}
-    body = {"type": "csvfile", "title": "rows", "params": {}, "datasource": http}
-    answer = data.ask("POST", "resources/", json=body)
+    answer = data.ask("POST", "resources/", json=http("http://127.0.0.1:1", "/rows.csv"))
     assert (400, "validation_error", ["datasource"]) == (*code(answer), list(answer.json()["detail"]))
+    assert "--fetch" in answer.json()["detail"]["datasource"][0]
+
+
+def test_a_url_is_read_at_each_publish_where_the_portal_may(tmp_path: Path, portal: Running) -> None:
+    """What the URL answers then is published; one that answers otherwise leaves the old rows and no secret."""
+    shown = dataset(portal)
+    resource = source(shown, "town,n\nDerby,1\n", separator=",")
+    shown.publish()
+    with running_portal(tmp_path, "--fetch") as fetching:
+        data = dataset(fetching)
+        path = f"{EXPLORE}/{shown.dataset_id}/exports/csv?delimiter=,"
+        made = data.ask("POST", "resources/", json=http(portal.url, path))
+        assert 201 == made.status_code, made.text
+        data.publish()
+        assert [{"town": "Derby", "n": 1}] == data.records()
+        replace(shown, resource, "town,n\nDerby,2\n")
+        shown.publish()
+        data.publish()
+        assert [{"town": "Derby", "n": 2}] == data.records()
+        shown.unpublish()
+        assert ("error", "The URL answered with status 404.") == (
+            data.publish()["status"], data.status()["message"],
+        )  # fmt: skip
+        assert [{"town": "Derby", "n": 2}] == data.records()
+        secret = http(portal.url, path, headers=[{"name": "Authorization", "value": "secret"}])
+        assert (400, "validation_error") == code(data.ask("POST", "resources/", json=secret))
 
 
 def test_a_key_does_what_its_permissions_say(portal: Running) -> None:

@@ -209,6 +209,9 @@ def _copy_resource(connection: sqlite3.Connection, source: Resource, target: Dat
     if source.kind == "realtime":
         add_resource(connection, target, document, digest(new_key()))
         return
+    if "file" not in document["datasource"]:
+        add_resource(connection, target, document, None)
+        return
     uid = new_uid("fi")
     connection.execute(
         "INSERT INTO ods_files SELECT NULL, ?, ?, kind, filename, mimetype, body, ? FROM ods_files WHERE uid = ?",

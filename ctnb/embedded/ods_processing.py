@@ -16,10 +16,11 @@ import io
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .answers import Refused
+from .fetching import Unfetched, fetch
 from .ods_answers import automation_error, moment
 from .ods_fields import Schema, as_document, configure, found
 from .ods_records import Faults, Records, record_id
@@ -139,6 +140,7 @@ class _Publishing:
 
     def __init__(self, workshop: Workshop, number: int) -> None:
         self.workshop, self.number = workshop, number
+        self.bodies: dict[int, bytes] = {}
         self.faults = Faults()
         self.reached = False
         self.aborted = False
@@ -146,6 +148,7 @@ class _Publishing:
     def run(self) -> None:
         failure, records = "", None
         try:
+            self.fetch()
             records = self.begin()
             if records is not None:
                 self.stage(records)
@@ -161,6 +164,28 @@ class _Publishing:
             drop_records(connection, self.number, but=dataset.table)
             move(connection, dataset, "error", self.workshop.clock(), message=failure)
 
+    def fetch(self) -> None:
+        """Read the resources that are a URL. Raises Unreadable."""
+        with self.workshop.store.reading() as connection:
+            sources = [one for one in resources(connection, self.number) if url_of(one.document)]
+        for source in sources:
+            self.workshop.folder.mkdir(mode=0o700, exist_ok=True)
+            file, failure = self.workshop.folder / f"ods-{source.id}", ""
+            try:
+                limit = self.workshop.upload_limit
+                fetch(url_of(source.document), file, limit=limit, check=self.workshop.check)
+                self.bodies[source.id] = file.read_bytes()
+            except Unfetched as error:
+                failure = str(error)
+            finally:
+                file.unlink(missing_ok=True)
+            if failure:
+                raise Unreadable(f"{failure}.")
+
+    def body(self, connection: sqlite3.Connection, source: Resource) -> bytes:
+        """The bytes of a resource, uploaded or fetched. Raises Unreadable."""
+        return self.bodies[source.id] if source.id in self.bodies else body_of(connection, source)
+
     def begin(self) -> Records | None:
         """Find the fields and make the table. Raises Unreadable."""
         with self.workshop.store.writing() as connection:
@@ -169,7 +194,7 @@ class _Publishing:
                 return None
             drop_records(connection, self.number, but=dataset.table)
             self.sources = resources(connection, self.number)
-            schema = schema_of(connection, dataset, self.sources)
+            schema = schema_of(connection, dataset, self.sources, self.body)
             if any("at most" in problem for problem in schema.problems):
                 raise Unreadable(" ".join(schema.problems))
             dataset = keep(connection, dataset, generation=dataset.generation + 1)
@@ -185,7 +210,7 @@ class _Publishing:
             if source.kind == "realtime":
                 continue
             with self.workshop.store.reading() as connection:
-                body = body_of(connection, source)
+                body = self.body(connection, source)
             rows = csv_rows(body, source.document["params"])
             while batch := list(itertools.islice(rows, BATCH_ROWS)):
                 self.workshop.check()
@@ -258,7 +283,12 @@ def _rename_backups(connection: sqlite3.Connection, source: Resource, schema: Sc
     connection.executemany("UPDATE ods_backups SET rid = ? WHERE id = ?", changed)
 
 
-def schema_of(connection: sqlite3.Connection, dataset: Dataset, sources: list[Resource]) -> Schema:
+def schema_of(
+    connection: sqlite3.Connection,
+    dataset: Dataset,
+    sources: list[Resource],
+    body: Callable[[sqlite3.Connection, Resource], bytes],
+) -> Schema:
     """The fields that the sources and the configured steps give. Raises Unreadable."""
     samples: dict[str, list[Any]] = {}
     for source in sources:
@@ -266,7 +296,7 @@ def schema_of(connection: sqlite3.Connection, dataset: Dataset, sources: list[Re
         if source.kind == "realtime":
             rows = iter(source.document["params"]["bootstrap"])
         else:
-            rows = csv_rows(body_of(connection, source), source.document["params"], header_row=True)
+            rows = csv_rows(body(connection, source), source.document["params"], header_row=True)
         for row in itertools.islice(rows, SAMPLE_ROWS):
             for name, value in row.items():
                 samples.setdefault(name, []).append(value)
@@ -274,8 +304,18 @@ def schema_of(connection: sqlite3.Connection, dataset: Dataset, sources: list[Re
     return configure(found(kinds), dataset.document["fields"])
 
 
+def url_of(document: Mapping[str, Any]) -> str:
+    """The URL of a resource that is one, else empty."""
+    source = document["datasource"]
+    if source.get("type") != "http":
+        return ""
+    return str(source["connection"]["url"]).rstrip("/") + str(source.get("relative_url") or "")
+
+
 def body_of(connection: sqlite3.Connection, source: Resource) -> bytes:
     """The bytes of a resource's file. Raises Unreadable."""
+    if url_of(source.document):
+        raise Unreadable("The resource is read from its URL when the dataset is published.")
     uid = source.document["datasource"]["file"]["uid"]
     query = "SELECT body FROM ods_files WHERE uid = ? AND dataset = ?"
     row = connection.execute(query, (uid, source.dataset)).fetchone()

@@ -13,12 +13,13 @@ import re
 import sqlite3
 from typing import Any
 
-from .answers import Answer, Call, Names, as_json
+from .answers import Answer, Call, Names, Refused, as_json
+from .fetching import fetchable
 from .ods_answers import AUTOMATION, absent, automation_error, invalid, moment, ods_route, page, read_object
 from .ods_automation import edited, existing
 from .ods_fields import from_document
 from .ods_keys import digest, required
-from .ods_processing import Unreadable, body_of, csv_rows, inactivity
+from .ods_processing import Unreadable, body_of, csv_rows, inactivity, url_of
 from .ods_records import Faults, Records
 from .ods_store import (
     Dataset,
@@ -54,7 +55,7 @@ def listed(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
 def create(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """POST /datasets/<uid>/resources/: a csvfile, or a realtime one with its push URL, shown once."""
     dataset, known = edited(call, connection, names)
-    document = {**_checked(connection, dataset, read_object(call)), "created_at": call.now}
+    document = {**_checked(call, connection, dataset, read_object(call)), "created_at": call.now}
     add_version(connection, dataset, ["resources"], known.name, call.now)
     key = new_key() if document["type"] == "realtime" else None
     resource = add_resource(connection, dataset, document, None if key is None else digest(key))
@@ -73,7 +74,7 @@ def update(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     body = {**resource.document, **read_object(call)}
     if body["type"] != resource.kind:
         raise invalid(type="The type of a resource cannot be changed.")
-    document = {**_checked(connection, dataset, body), "created_at": resource.document["created_at"]}
+    document = {**_checked(call, connection, dataset, body), "created_at": resource.document["created_at"]}
     add_version(connection, dataset, ["resources"], required(call, connection, "edit_dataset").name, call.now)
     return as_json(_describe(call, dataset, keep_resource(connection, resource, document=document)))
 
@@ -268,7 +269,9 @@ def _describe(call: Call, dataset: Dataset, resource: Resource, key: str | None 
     return {**shown, "push_url": f"{path}?pushkey={key}"} if key else shown
 
 
-def _checked(connection: sqlite3.Connection, dataset: Dataset, body: dict[str, Any]) -> dict[str, Any]:
+def _checked(
+    call: Call, connection: sqlite3.Connection, dataset: Dataset, body: dict[str, Any]
+) -> dict[str, Any]:
     """What a caller says of a resource. Raises OdsRefused (400)."""
     title = body.get("title")
     if not isinstance(title, str) or not title.strip():
@@ -282,12 +285,39 @@ def _checked(connection: sqlite3.Connection, dataset: Dataset, body: dict[str, A
     if body.get("type") != "csvfile":
         raise invalid(type="This portal takes resources of type csvfile and realtime.")
     source = body.get("datasource") or {}
+    if isinstance(source, dict) and source.get("type") == "http":
+        made = {"type": "csvfile", "title": title, "params": {**CSV_PARAMS, **params}}
+        return {**made, "datasource": _http(call, source)}
     if not isinstance(source, dict) or source.get("type") != "uploaded_file":
-        raise invalid(datasource="This portal fetches nothing: it takes datasources of type uploaded_file.")
+        raise invalid(datasource="This portal takes datasources of type uploaded_file and http.")
     uid = (source.get("file") or {}).get("uid")
     file_of(connection, dataset, "resource", str(uid))
     kept = {"type": "uploaded_file", "file": {"uid": uid}}
     return {"type": "csvfile", "title": title, "params": {**CSV_PARAMS, **params}, "datasource": kept}
+
+
+def _http(call: Call, source: dict[str, Any]) -> dict[str, Any]:
+    """A URL to read at each publish, where the portal may. Raises OdsRefused (400)."""
+    connection, path = source.get("connection"), source.get("relative_url") or ""
+    if (
+        not isinstance(connection, dict)
+        or not isinstance(connection.get("url"), str)
+        or not isinstance(path, str)
+    ):
+        raise invalid(datasource="connection.url and relative_url are expected.")
+    if connection.get("auth") or source.get("headers"):
+        raise invalid(datasource="This portal sends no credentials and no headers of a caller.")
+    kept = {"type": "http", "connection": {"type": "http", "url": connection["url"], "auth": None}}
+    kept = {**kept, "headers": [], "relative_url": path}
+    refused = ""
+    try:
+        allowed = call.workshop is not None and call.workshop.fetch
+        fetchable({"url": url_of({"datasource": kept})}, allowed=allowed)
+    except Refused as error:
+        refused = str(error)
+    if refused:
+        raise invalid(datasource=refused)
+    return kept
 
 
 def _bootstrap(params: dict[str, Any]) -> list[dict[str, Any]]:
