@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from ctnb import datasets, settings
@@ -14,14 +12,10 @@ from ctnb.cli import printing
 @click.argument("slug")
 def check(slug: str) -> None:
     """Check dataset SLUG without writing anything: a line for each thing."""
-    from ctnb import checks
+    from ctnb.checks import datasets as checks
 
     project = settings.project()
-    found = checks.check(project, datasets.dataset(slug, project.notebooks))
-    for line in found:
-        mark = click.style("ok  ", fg="green") if line.ok else click.style("look", fg="yellow")
-        click.echo(f"{mark} {line.what}" + (f"\n     {line.remedy}" if line.remedy and not line.ok else ""))
-    sys.exit(0 if all(line.ok for line in found) else 1)
+    printing.checked(checks.check(project, datasets.dataset(slug, project.notebooks)))
 
 
 @click.command()

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from pydantic import BaseModel
@@ -17,6 +17,9 @@ from ctnb.places.fetched import Progress
 from ctnb.reads import account_sentence
 from ctnb.records import RunRecord
 from ctnb.settings import Project
+
+if TYPE_CHECKING:
+    from ctnb.checks.lines import Line
 
 MARKS = {
     "released": "green",
@@ -122,3 +125,11 @@ def relative(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd().resolve()))
     except ValueError:
         return str(path)
+
+
+def checked(lines: Sequence[Line]) -> NoReturn:
+    """Print what a check said, and end with 0 when all is well, else with 1."""
+    for line in lines:
+        mark = click.style("ok  ", fg="green") if line.ok else click.style("look", fg="yellow")
+        click.echo(f"{mark} {line.what}" + (f"\n     {line.remedy}" if line.remedy and not line.ok else ""))
+    sys.exit(0 if all(line.ok for line in lines) else 1)
