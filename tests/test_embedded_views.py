@@ -390,6 +390,23 @@ def test_a_filtered_view_of_a_filtered_view(portal: Running, towns: str) -> None
     assert [row["town"] for row in portal.rows(second)] == ["Kent"]
 
 
+def test_a_filtered_view_of_a_copy_becomes_one_of_its_dataset(portal: Running, towns: str) -> None:
+    """When the copy is published; with a copy that is deleted it goes."""
+    copies = [f"/api/views/{towns}/publication.json?method=copy"] * 2
+    first = portal.ask("POST", copies[0]).json()["id"]
+    kept = filtered(portal, first, "WHERE town = 'Kent'").json()["id"]
+    portal.ask("POST", f"/api/views/{first}/publication.json")
+    assert (view_of(portal, kept)["modifyingViewUid"], len(portal.rows(kept))) == (towns, 1)
+    second = portal.ask("POST", copies[1]).json()["id"]
+    gone = filtered(portal, second, "WHERE town = 'Avon'").json()["id"]
+    portal.ask("DELETE", f"/api/views/{second}.json")
+    assert [status(portal, f"/api/views/{uid}.json", portal.auth) for uid in (gone, kept, towns)] == [
+        404,
+        200,
+        200,
+    ]
+
+
 def test_metadata_v1_reads_and_patches(portal: Running, towns: str) -> None:
     """Strict calls refuse unknown keys, validateOnly writes nothing, custom fields merge one by one."""
     path = f"/api/views/metadata/v1/{towns}"

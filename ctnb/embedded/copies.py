@@ -11,7 +11,7 @@ import sqlite3
 
 from .accounts import publisher
 from .answers import Answer, Call, Names, as_json, legacy, modern, route
-from .catalogue import View, add_view, again, find, readable, touch, writable
+from .catalogue import View, add_view, again, filtered_views, find, readable, touch, writable
 from .columns import index_rows
 from .describing import describe_view
 
@@ -116,6 +116,9 @@ def _replace(connection: sqlite3.Connection, view: View, copy: View, now: float)
     )
     connection.execute(statement, (json.dumps(document), identifier, now, copy.next_sid, view.id))
     connection.execute("UPDATE assets SET view = ? WHERE view = ?", (view.id, copy.id))
+    moved = "UPDATE views SET document = json_set(document, '$.modifyingViewUid', ?) WHERE id = ?"
+    for filtered in filtered_views(connection, copy):
+        connection.execute(moved, (view.uid, filtered.id))
     connection.execute("DELETE FROM views WHERE id = ?", (copy.id,))
     view = again(connection, view.uid)
     if view.identifier is not None:
