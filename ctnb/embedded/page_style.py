@@ -124,7 +124,9 @@ button, .button { font-weight: 600; padding: .5rem 1rem; border: 1px solid var(-
 .section dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap:
   1rem 1.75rem;
   margin: 0; }
-.section dt { font-size: .82rem; color: var(--muted); } .section dd { margin: 0; overflow-wrap: anywhere; }
+.section dl > div { min-width: 0; }
+.section dt { font-size: .82rem; color: var(--muted); overflow-wrap: anywhere; }
+.section dd { margin: 0; overflow-wrap: anywhere; }
 .wholly { grid-column: 1 / -1; padding-top: .9rem; border-top: 1px solid var(--line); }
 .section > ul.plain { margin: 0; padding-left: 1.2rem; } .section > p:last-child { margin: 0; }
 code { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, "Liberation Mono", monospace;
@@ -172,7 +174,7 @@ td.date { overflow-wrap: normal; }
 .long[open] > summary .more { font-size: 0; } .long[open] > summary .more::after { content: "Show less";
   font-size: .83rem; }
 .data .long { min-width: 15rem; } .data .long > summary { white-space: nowrap; }
-td .long > div { white-space: pre-wrap; max-height: 20rem; overflow-y: auto; }
+td .long > div { white-space: pre-wrap; }
 
 .pager { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin-top: 1rem; }
 .pager .where { margin-inline: .5rem; font-variant-numeric: tabular-nums; }
