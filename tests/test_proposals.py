@@ -420,3 +420,21 @@ def test_any_text_is_written_so_that_yaml_reads_it_back(
     path = tmp_path_factory.mktemp("yaml") / "one.yml"
     path.write_text(f"header: {writing.scalar(told)}  # a comment\n", encoding="utf-8", newline="")
     assert documents.read(path, ContractInvalid)["header"] == told
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "mode", "key"),
+    [
+        ("Visit,Town", ("1001,Avon", "1002,Avon"), "upsert", ("visit",)),
+        ("Town,Kind", ("Avon,A", "Avon,A"), "append", ()),
+    ],
+)
+def test_new_datasets_append_or_upsert(
+    project: Project, header: str, rows: tuple[str, ...], mode: str, key: tuple[str, ...]
+) -> None:
+    """With a column that identifies rows they are upserted by it; without one they are added; nothing is replaced."""
+    path = project.root / "new.csv"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    proposing.propose(project, "new-rows", str(path))
+    contract = datasets.dataset("new-rows", project.notebooks).contract
+    assert (contract.portal.mode, contract.key) == (mode, key)

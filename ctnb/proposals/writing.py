@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,8 @@ class Destination:
     """Where the dataset is published, and what a portal that has it says of it."""
 
     portal: str = "local"
-    mode: str = "replace"
+    mode: str = ""
+    """Empty: chosen from the source and the columns."""
     public: bool = True
     key: str = ""
     """The column that the portal has as row identifier."""
@@ -221,9 +222,34 @@ def _key(draft: Draft) -> list[str]:
         return ["", *_comment(("The portal's row identifier.",)), f"key: [{draft.destination.key}]"]
     if not draft.keys:
         return ["", "# key: no column has a different value in every row."]
-    named: Sequence[str] = draft.keys
-    asked = f"which column identifies a row? Every value is different in: {', '.join(named)}."
-    return ["", *_comment((asked,), mark="ASK: "), f"# key: [{named[0]}]"]
+    asked = f"which column identifies a row? Every value is different in: {', '.join(draft.keys)}."
+    mark = "" if _mode(draft)[0] == "upsert" else "# "
+    return ["", *_comment((asked,), mark="ASK: "), f"{mark}key: [{_likely_key(draft) or draft.keys[0]}]"]
+
+
+def _likely_key(draft: Draft) -> str:
+    """The first column that may identify a row and is no person's name or number; empty when there is none."""
+    persons = {
+        column.name for column in draft.columns if column.suggestion.role in ("identifier", "free_text")
+    }
+    return draft.destination.key or next((name for name in draft.keys if name not in persons), "")
+
+
+def _mode(draft: Draft) -> tuple[str, str]:
+    """The mode, and why: the state's guideline asks to add to what is published rather than to replace it."""
+    if draft.destination.mode:
+        return draft.destination.mode, ""
+    if draft.source.folder and draft.source.folder.take == "new":
+        return "append", "Each new file's rows are added; no published row is changed."
+    if _likely_key(draft):
+        return (
+            "upsert",
+            "Rows of a new key are added, those of a known one changed, and no published row goes.",
+        )
+    return "append", (
+        "ASK: does the source hold new rows alone each time? Where it holds all rows again, name a key: and say "
+        "upsert, or say replace, which stops where published rows would go."
+    )
 
 
 def _offers(draft: Draft) -> list[str]:
@@ -238,7 +264,7 @@ def _offers(draft: Draft) -> list[str]:
 
 
 def _tail(draft: Draft) -> list[str]:
-    to = draft.destination
+    to, (mode, why) = draft.destination, _mode(draft)
     tags = to.described.get("tags", ())
     lines = [
         "",
@@ -253,7 +279,8 @@ def _tail(draft: Draft) -> list[str]:
         "",
         "portal:",
         f"  name: {scalar(to.portal)}",
-        f"  mode: {to.mode}",
+        *_comment(filter(None, (why,)), "  "),
+        f"  mode: {mode}",
     ]
     lines += [] if to.public else ["  public: false"]
     if to.mapping:
