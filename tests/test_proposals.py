@@ -425,7 +425,7 @@ def test_any_text_is_written_so_that_yaml_reads_it_back(
 @pytest.mark.parametrize(
     ("header", "rows", "mode", "key"),
     [
-        ("Visit,Town", ("1001,Avon", "1002,Avon"), "upsert", ("visit",)),
+        ("Case No,Town", ("1001,Avon", "1002,Avon"), "upsert", ("case_no",)),
         ("Town,Kind", ("Avon,A", "Avon,A"), "append", ()),
     ],
 )
