@@ -398,7 +398,9 @@ def test_an_alias_may_be_made_of_others(portal: Running, sales: str) -> None:
     """In any clause; in its own expression its name is the column's, and a circle ends at the columns."""
     query = "select price * 2 as twice, twice + 1 as more, n where more > 200 order by twice"
     assert asked(portal, sales, query) == [{"twice": "201", "more": "202", "n": "1"}]
-    assert asked(portal, sales, "select upper(town) as town where town = 'AVON' limit 1") == [{"town": "AVON"}]
+    assert asked(portal, sales, "select upper(town) as town where town = 'AVON' limit 1") == [
+        {"town": "AVON"}
+    ]
     assert refused(portal, sales, query="select a as b, b as a") == (400, "query.soql.no-such-column")
 
 
