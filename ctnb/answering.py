@@ -150,12 +150,14 @@ def _position(at: Supervisor) -> dict[str, Any]:
     """
     if at.record.restores:
         return dict(_restored(at).facts.position)
+    base = releases.newest(at.project, at.dataset.slug, at.record.portal)
+    if at.record.how == "ctnb push":  # records that arrived by themselves are not the source's
+        return dict(base.facts.position) if base else {}
     if not (at.folder("read") / FETCHED).is_file():
         return {}
     gathered = fetched(at)
     if not gathered.told:
         return dict(gathered.position)
-    base = releases.newest(at.project, at.dataset.slug, at.record.portal)
     return dict(base.facts.position) if base else {}
 
 
@@ -236,6 +238,15 @@ def _answer(at: Supervisor, step: str, said: Mapping[str, Any]) -> Any:
     if said["what"] == "publish":
         return asdict(_publish(at, table))
     raise StepFailed("The kernel asked for something unknown.")
+
+
+def publish_table(at: Supervisor) -> Receipt:
+    """
+    Publish the table of the run without a notebook that asks for it, through the same gate.
+
+    Raises ReviewNotCleared, PublishRefused, PortalFailed.
+    """
+    return _publish(at, table_to_publish(at))
 
 
 def _publish(at: Supervisor, table: Table) -> Receipt:

@@ -23,14 +23,14 @@ clients declarations digests documents embedded kernels locks reports snapshots 
 secrets
 contracts
 datasets demo ledger places settings stepfiles
-asks bars constraints doctor gathering jupyter tables withheld
+asks bars constraints doctor gathering jupyter spools tables withheld
 drift
 portals privacy reads redaction transforms
 displays projects proposals records
 comparing dictionaries indexes leases rejections releases schemas templates
 unfinished
-guards publishing replays reviewing withdrawals
-answering checks steps
+checks guards publishing replays reviewing withdrawals
+answering steps
 rendering results verification
 supervision
 deciding flows

@@ -250,6 +250,15 @@ class Opendatasoft:
         answer = self._asked("GET", address, again=True, missing=True, params=told)
         return None if answer is None else dict(_json(answer))
 
+    def record(self, dataset_id: str, record_id: str) -> dict[str, Any] | None:
+        """One record by the portal's own id; None when there is none."""
+        if not _CODE.fullmatch(record_id):
+            return None
+        address = f"{self.url}{EXPLORE}/{_safe(dataset_id)}/records/{record_id}"
+        told = {"lang": "en", "timezone": "UTC"}
+        answer = self._asked("GET", address, again=True, missing=True, params=told)
+        return None if answer is None else dict(_json(answer))
+
     def export(
         self, dataset_id: str, fields: Sequence[str], rows: int = 5_000
     ) -> Iterator[list[dict[str, Any]]]:

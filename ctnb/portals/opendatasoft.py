@@ -221,6 +221,12 @@ class OpendatasoftPortal:
         self.client.ask("POST", path, busy=True)
         self.client.settled(known.uid)
 
+    def record(self, dataset_id: str, record_id: str, columns: Sequence[Column]) -> dict[str, str | None]:
+        """The cells of the record with the portal's own id, as text; none when there is no such record."""
+        slug = self._must(dataset_id).slug
+        said = self.client.record(slug, record_id)
+        return records.texts(said, columns, lambda one: self.client.file(slug, one)) if said else {}
+
     def _realtime(self, uid: str) -> str:
         """The uid of the dataset's only realtime source. Raises UsageError."""
         found = [str(one["uid"]) for one in self.client.resources(uid) if "realtime" in str(one.get("type"))]
@@ -237,7 +243,8 @@ class OpendatasoftPortal:
         """
         Wait for a processing that is under way, and take back what a break left half pushed.
 
-        Rows that were published before come back and those of the broken change go, unless all of it arrived, or nothing.
+        Rows that were published before come back and those of the broken change go, unless all of it arrived, or
+        nothing.
         Raises PortalFailed.
         """
         known = self._must(dataset_id)
@@ -270,10 +277,10 @@ class OpendatasoftPortal:
         with tables.connect(change.table.path.parent, threads=2) as connection:
             tables.load(connection, change.table, "data")
             self.load(dataset_id, change.columns, connection, "there")
-            _expect(connection, change)
+            records.expect(connection, change)
             problems = records.misfits(connection, "expected", change.columns)
             if not change.key and self.place:
-                problems += _doubles(connection)
+                problems += records.doubles(connection)
             if problems:
                 raise PublishRefused(
                     f"The portal cannot hold these rows: {'; '.join(problems)}.",
@@ -371,8 +378,9 @@ class OpendatasoftPortal:
         self.client.ask("PUT", f"{where}{rid}/", body) if rid else self.client.ask("POST", where, body)
         done = self.client.publish(known.uid)
         if done.errors:
+            where = records.by_field(done.errors, change.columns)
             raise PublishRefused(
-                f"The portal could not take {len(done.errors):,} records: {_by_field(done.errors, change.columns)}.",
+                f"The portal could not take {len(done.errors):,} records: {where}.",
                 hint="Its list of them is on the dataset's page. Nothing is called released.",
             )
         rows = int(connection.execute("SELECT count(*) FROM expected").fetchall()[0][0])
@@ -447,38 +455,6 @@ class OpendatasoftPortal:
         """Who else may read a restricted dataset, by the names of the accounts."""
         listed = self.client.listed(path)
         return [name for one in listed if (name := str((one.get("user") or {}).get("username") or ""))]
-
-
-def _expect(connection: duckdb.DuckDBPyConnection, change: Change) -> None:
-    """Make the table `expected`: the rows that must be there afterwards."""
-    key = ", ".join(map(quote_name, change.key))
-    queries = {
-        "replace": "SELECT * FROM data",
-        "append": "SELECT * FROM there UNION ALL SELECT * FROM data",
-        "upsert": f"SELECT * FROM there ANTI JOIN data USING ({key}) UNION ALL SELECT * FROM data",
-        "delete": f"SELECT * FROM there ANTI JOIN data USING ({key})",
-    }
-    connection.execute(f"CREATE TABLE expected AS {queries[change.kind]}")
-
-
-def _doubles(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Without unique-id fields all cells make a record's identity: rows that repeat would become one."""
-    query = "SELECT (SELECT count(*) FROM expected), count(*) FROM (SELECT DISTINCT * FROM expected)"
-    rows, distinct = connection.execute(query).fetchall()[0]
-    return (
-        [f"{rows - distinct:,} rows repeat others, of which the portal keeps one"] if rows > distinct else []
-    )
-
-
-def _by_field(errors: Sequence[Any], columns: Sequence[Column]) -> str:
-    """Errors counted by the contract's columns; other words of the portal may quote data."""
-    names = {column.name for column in columns}
-    tally: dict[str, int] = {}
-    for one in errors:
-        field = str(one.get("field_uid") or "")
-        name = field if field in names else "no column named"
-        tally[name] = tally.get(name, 0) + 1
-    return ", ".join(f"{name} {number:,}" for name, number in tally.items())
 
 
 def _kinds(columns: Sequence[Column]) -> list[tuple[str, Kind]]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
 from ctnb.portals import soda
+from ctnb.portals.interface import Change
 from ctnb.values import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -79,6 +80,38 @@ def misfits(
     return [*found, *_too_large(connection, relation, columns, limit)]
 
 
+def expect(connection: duckdb.DuckDBPyConnection, change: Change) -> None:
+    """Make the table `expected`: the rows that must be there afterwards."""
+    key = ", ".join(map(quote_name, change.key))
+    queries = {
+        "replace": "SELECT * FROM data",
+        "append": "SELECT * FROM there UNION ALL SELECT * FROM data",
+        "upsert": f"SELECT * FROM there ANTI JOIN data USING ({key}) UNION ALL SELECT * FROM data",
+        "delete": f"SELECT * FROM there ANTI JOIN data USING ({key})",
+    }
+    connection.execute(f"CREATE TABLE expected AS {queries[change.kind]}")
+
+
+def doubles(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Without unique-id fields all cells make a record's identity: rows that repeat would become one."""
+    query = "SELECT (SELECT count(*) FROM expected), count(*) FROM (SELECT DISTINCT * FROM expected)"
+    rows, distinct = connection.execute(query).fetchall()[0]
+    return (
+        [f"{rows - distinct:,} rows repeat others, of which the portal keeps one"] if rows > distinct else []
+    )
+
+
+def by_field(errors: Sequence[Any], columns: Sequence[Column]) -> str:
+    """Errors counted by the contract's columns; other words of the portal may quote data."""
+    names = {column.name for column in columns}
+    tally: dict[str, int] = {}
+    for one in errors:
+        field = str(one.get("field_uid") or "")
+        name = field if field in names else "no column named"
+        tally[name] = tally.get(name, 0) + 1
+    return ", ".join(f"{name} {number:,}" for name, number in tally.items())
+
+
 def _too_large(
     connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column], limit: int
 ) -> list[str]:
@@ -137,6 +170,11 @@ def load(
     """
     told = ([_told(record, columns, read_file) for record in page] for page in pages)
     return soda.load(connection, name, columns, told)
+
+
+def texts(record: Mapping[str, Any], columns: Sequence[Column], read_file: ReadFile) -> dict[str, str | None]:
+    """The cells of one exported record, as a contract's types are read from them."""
+    return _told(record, columns, read_file)
 
 
 def _told(record: Mapping[str, Any], columns: Sequence[Column], read_file: ReadFile) -> dict[str, str | None]:
