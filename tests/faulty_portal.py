@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,7 +16,7 @@ SAID = "row 3 has 219-09-9902 of zyxwyn.quillfeatherax@pobox-canary.net"
 
 
 class FaultyPortal:
-    """A proxy to the portal at `url`; `fault` says what becomes of the next writes of rows."""
+    """A proxy to the portal at `url`; `fault` says what becomes of the next writes of rows, in either way."""
 
     def __init__(self, url: str) -> None:
         self.upstream = url
@@ -29,7 +30,8 @@ class FaultyPortal:
     def answer(self, handler: BaseHTTPRequestHandler, method: str) -> None:
         """Pass one request on, or not."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        rows = method in ("PUT", "POST") and handler.path.startswith("/resource/")
+        applies = method == "PUT" and handler.path.endswith("/apply")
+        rows = applies or (method in ("PUT", "POST") and handler.path.startswith("/resource/"))
         self.writes += rows
         if rows and self.fault in ("500", "400"):
             _reply(
@@ -41,13 +43,22 @@ class FaultyPortal:
             return
         passed = self._pass_on(handler, method, body)
         if rows and self.fault == "lost":  # the portal has the rows, the answer is lost
+            if applies:
+                self._wait(handler, passed.json()["links"]["show"])
             handler.connection.close()
             return
         _reply(handler, passed.status_code, passed.content, passed.headers.get("Content-Type", ""))
 
-    def _pass_on(self, handler: BaseHTTPRequestHandler, method: str, body: bytes) -> requests.Response:
+    def _wait(self, handler: BaseHTTPRequestHandler, job: str) -> None:
+        """Until the portal has applied a revision."""
+        while not self._pass_on(handler, "GET", b"", job).json()["resource"]["finished_at"]:
+            time.sleep(0.02)
+
+    def _pass_on(
+        self, handler: BaseHTTPRequestHandler, method: str, body: bytes, path: str = ""
+    ) -> requests.Response:
         kept = {k: v for k, v in handler.headers.items() if k.lower() in ("authorization", "content-type")}
-        address = self.upstream + handler.path
+        address = self.upstream + (path or handler.path)
         return self.session.request(method, address, data=body or None, headers=kept, timeout=30)
 
 

@@ -266,13 +266,13 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from ctnb import flows, settings
-from ctnb.clients.socrata import Socrata
-write = getattr(Socrata, "upsert")
+from ctnb.clients.dsmapi import Dsmapi
+apply = Dsmapi.apply
 def killed(self, *given):
     if sys.argv[2] == "after":
-        write(self, *given)
+        apply(self, *given)
     os.kill(os.getpid(), 9)
-Socrata.upsert = killed
+Dsmapi.apply = killed
 flows.run("visits", project=settings.load(Path(sys.argv[1])))
 """
 
