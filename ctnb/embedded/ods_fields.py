@@ -6,6 +6,7 @@ Source: the vendor's automation API, "Dataset field configurations".
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -72,7 +73,7 @@ class Schema:
     problems: tuple[str, ...] = ()
     """Sentences that name fields, never values."""
 
-    @property
+    @functools.cached_property
     def ids(self) -> tuple[Field, ...]:
         """The fields that make a record's unique id: those annotated, or else all."""
         return tuple(one for one in self.fields if "id" in one.annotations) or self.fields

@@ -221,7 +221,7 @@ class _Publishing:
                     records = Records(connection, self.number, staged.table, staged.schema, self.faults)
                     room = len(batch) if limit is None else max(limit - records.count(), 0)
                     self.reached = self.reached or room < len(batch)
-                    records.write(((now, row) for row in batch[:room]), source.id, raw=False)
+                    records.write_rows(now, batch[:room], source.id)
                 if self.reached:
                     return
 
@@ -269,7 +269,7 @@ def _carry_over(connection: sqlite3.Connection, dataset: Dataset, records: Recor
     known = {one.id for one in resources(connection, dataset.id)}
     for resource, group in itertools.groupby(rows, key=lambda row: int(row["resource"])):
         if resource in known:
-            records.write(((row["at"], json.loads(row["raw"])) for row in group), resource, raw=True)
+            records.write_texts(((row["at"], row["raw"]) for row in group), resource)
 
 
 def _rename_backups(connection: sqlite3.Connection, source: Resource, schema: Schema) -> None:

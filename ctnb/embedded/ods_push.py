@@ -8,7 +8,6 @@ dataset that is not published are not documented; those here are our choice.
 from __future__ import annotations
 
 import hmac
-import json
 import sqlite3
 from typing import Any
 
@@ -16,7 +15,7 @@ from .answers import Answer, Call, Names, as_json
 from .ods_answers import PUSH, ods_route, push_error, read_json
 from .ods_fields import from_document
 from .ods_keys import digest
-from .ods_records import Faults, Records, record_id
+from .ods_records import Faults, Named, Records, named, record_id
 from .ods_store import Dataset, Resource, by_id, keep, keep_resource, resources
 
 BODY_LIMIT_BYTES = 5_000_000
@@ -28,10 +27,13 @@ _OK = {"status": "OK"}
 def push(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """POST /api/push/1.0/<dataset id>/<resource>/push/: one record, or a list of them."""
     dataset, resource, records = _open(call, connection, names)
-    sent = _sent(call)
+    sent = [named(records.schema, record) for record in _sent(call)]
     _note_strangers(call, records, resource, sent)
-    records.write(((call.now, record) for record in sent), resource.id, raw=True)
-    _back_up(connection, records, resource, sent, call.now)
+    records.write_named(sent, call.now, resource.id)
+    connection.executemany(
+        "INSERT INTO ods_backups VALUES (NULL, ?, ?, ?, ?)",
+        ((resource.id, one.rid, call.now, one.text) for one in sent),
+    )
     keep_resource(connection, resource, last_push=call.now)
     status = dataset.status
     shown = [*status["records_errors"], *records.faults.shown][-ERRORS_KEPT:]
@@ -87,33 +89,17 @@ def _sent(call: Call) -> list[dict[str, Any]]:
     return sent
 
 
-def _note_strangers(call: Call, records: Records, resource: Resource, sent: list[dict[str, Any]]) -> None:
+def _note_strangers(call: Call, records: Records, resource: Resource, sent: list[Named]) -> None:
     """Keys that no field is filled from are left out and noted, or refused where the portal is strict."""
     known = {one.source for one in records.schema.fields}
     known |= {name for row in resource.document["params"]["bootstrap"] for name in row}
-    for record in sent:
-        if record.keys() <= known:
+    for one in sent:
+        if one.record.keys() <= known:
             continue
         if call.workshop is not None and call.workshop.strict_push:
             raise push_error(400, "A record has a field that the dataset does not have.")
         message = "The record has a field that the dataset does not have; it was left out."
-        records.faults.note(record_id(records.schema, record), None, message)
-
-
-def _back_up(
-    connection: sqlite3.Connection,
-    records: Records,
-    resource: Resource,
-    sent: list[dict[str, Any]],
-    now: float,
-) -> None:
-    connection.executemany(
-        "INSERT INTO ods_backups VALUES (NULL, ?, ?, ?, ?)",
-        (
-            (resource.id, record_id(records.schema, record), now, json.dumps(record, ensure_ascii=False))
-            for record in sent
-        ),
-    )
+        records.faults.note(one.rid, None, message)
 
 
 def _forget(connection: sqlite3.Connection, records: Records, resource: Resource, ids: list[str]) -> None:

@@ -39,6 +39,16 @@ class Faults:
 
 
 @dataclass(frozen=True)
+class Named:
+    """A record with its id."""
+
+    rid: str
+    record: Mapping[str, Any]
+    text: str | None
+    """Its JSON as it is kept, for one that was pushed."""
+
+
+@dataclass(frozen=True)
 class Records:
     """The table of a dataset's records."""
 
@@ -57,31 +67,48 @@ class Records:
             f" at REAL NOT NULL, size INTEGER NOT NULL, resource INTEGER NOT NULL, raw TEXT{columns})"
         )
 
-    def write(self, batch: Iterable[tuple[float, Mapping[str, Any]]], resource: int, *, raw: bool) -> None:
-        """
-        Write records, each with the time it came; one with a known id takes the place of the one before.
+    def write_texts(self, batch: Iterable[tuple[float, str]], resource: int) -> None:
+        """Write records that were pushed, each with the time it came and as the JSON text that is kept."""
+        self._write((self.named(at, json.loads(text), resource, text) for at, text in batch))
 
-        `raw` keeps what was sent, so that a later publish can read it by other fields.
-        """
+    def write_rows(self, now: float, batch: Iterable[Mapping[str, Any]], resource: int) -> None:
+        """Write the rows of a file."""
+        self._write(self.named(now, row, resource, None) for row in batch)
+
+    def write_named(self, batch: Iterable[Named], now: float, resource: int) -> None:
+        """Write records whose ids and texts are known."""
+        self._write(self.row(now, one, resource) for one in batch)
+
+    def _write(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """A record with a known id takes the place of the one before."""
         columns = [*FIXED[1:], *(one.column for one in self.schema.fields)]
         marks = ", ".join("?" * len(columns))
         changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "rid")
         self.connection.executemany(
             f"INSERT INTO {self.table} ({', '.join(columns)}) VALUES ({marks})"
             f" ON CONFLICT (rid) DO UPDATE SET {changes}",
-            (self.row(at, record, resource, raw) for at, record in batch),
+            rows,
         )
 
-    def row(self, at: float, record: Mapping[str, Any], resource: int, raw: bool) -> tuple[Any, ...]:
-        rid = record_id(self.schema, record)
-        text = json.dumps(record, ensure_ascii=False)
-        cells = [self.cell(rid, one, record.get(one.source)) for one in self.schema.fields]
-        return rid, at, len(text), resource, text if raw else None, *cells
+    def named(self, at: float, record: Mapping[str, Any], resource: int, text: str | None) -> tuple[Any, ...]:
+        """A record as a row of the table; `text` is what is kept of one that was pushed."""
+        return self.row(at, Named(record_id(self.schema, record), record, text), resource)
+
+    def row(self, at: float, one: Named, resource: int) -> tuple[Any, ...]:
+        """A record as a row of the table."""
+        rid, record, text = one.rid, one.record, one.text
+        cells = []
+        for known in self.schema.fields:
+            value = record.get(known.source)
+            plain = value is None or (known.type == "text" and type(value) is str)
+            cells.append(value if plain else self.cell(rid, known, value))
+        size = len(text) if text is not None else sum(len(value) for value in record.values() if value)
+        return rid, at, size, resource, text, *cells
 
     def cell(self, rid: str, one: Field, value: Any) -> Stored:
         """The stored form of a value; one that does not fit is left out and noted."""
         try:
-            if one.type == "file" and value is not None and value != "":
+            if one.type == "file" and value != "":
                 return self.content(value)
             return read(TYPES[one.type], value)
         except Unfit:
@@ -110,8 +137,16 @@ class Records:
         return int(self.connection.execute(f"SELECT count(*) FROM {self.table}").fetchone()[0])
 
 
+def named(schema: Schema, record: Mapping[str, Any]) -> Named:
+    """A record that was pushed, with its id and the text that is kept."""
+    return Named(record_id(schema, record), record, _kept(record))
+
+
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+_kept = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def record_id(schema: Schema, record: Mapping[str, Any]) -> str:
     """The id of a record: 40 hexadecimal digits."""
-    values = [record.get(one.source) for one in schema.ids]
-    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    text = _canonical([record.get(one.source) for one in schema.ids])
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

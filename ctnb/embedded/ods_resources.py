@@ -119,7 +119,7 @@ def recover(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     ).fetchall()
     schema = from_document(dataset.live)
     records = Records(connection, dataset.id, dataset.table, schema, Faults())
-    records.write(((row["at"], json.loads(row["raw"])) for row in rows), resource.id, raw=True)
+    records.write_texts(((row["at"], row["raw"]) for row in rows), resource.id)
     keep(connection, dataset, data_processed=call.now)
     return as_json(_describe(call, dataset, resource))
 

@@ -41,7 +41,7 @@ class FieldType:
 
 def read(kind: FieldType, value: Any) -> Stored:
     """The stored form of a value; null, and blank text in a field that is not text, are None. Raises Unfit."""
-    if value is None or (isinstance(value, str) and not value.strip() and kind is not TYPES["text"]):
+    if value is None or (kind.name != "text" and isinstance(value, str) and not value.strip()):
         return None
     return kind.read(value)
 
@@ -67,28 +67,34 @@ def _double(value: Any) -> Stored:
     return _finite(_number(value))
 
 
+_WHOLE = re.compile(r"[+-]?\d{1,30}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+
+
 def _number(value: Any) -> int | float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value if isinstance(value, int) else _finite(value)
     if not isinstance(value, str):
         raise Unfit
     text = value.strip()
-    if re.fullmatch(r"[+-]?\d{1,30}", text, re.ASCII):
+    if _WHOLE.fullmatch(text):
         return int(text)
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", text, re.ASCII):
+    if not _DECIMAL.fullmatch(text):
         raise Unfit
     return _finite(float(text))
 
 
 def _finite(number: int | float) -> float:
-    made = math.inf
-    with contextlib.suppress(OverflowError):
+    try:
         made = float(number)
+    except OverflowError:
+        made = math.inf
     if not math.isfinite(made):
         raise Unfit
     return made
 
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DAY_FIRST = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?", re.ASCII)
 _ISO = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
@@ -115,6 +121,9 @@ def _moment(value: Any) -> dt.datetime:
 
 
 def _date(value: Any) -> Stored:
+    if isinstance(value, str) and _DAY.fullmatch(value):  # most are
+        with contextlib.suppress(ValueError):
+            return dt.date.fromisoformat(value).isoformat()
     return _moment(value).date().isoformat()
 
 
