@@ -282,6 +282,8 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
         at.note_decision(decision)
     at.update(release=facts, decision=facts.decision)
     at.event("released", {"portal": facts.portal, "rows": facts.rows_after})
+    if gone := releases.forget(at.project, at.dataset.slug, facts.portal):
+        at.event("rows of old releases deleted", {"releases": len(gone)})
     return receipt
 
 

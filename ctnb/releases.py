@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ctnb import documents, records
+from ctnb import documents, ledger, records
 from ctnb.datasets import Dataset
 from ctnb.errors import SettingsInvalid
 from ctnb.records import ReleaseFacts, RunRecord
@@ -106,6 +106,24 @@ def keep(project: Project, slug: str, release: str, table: Table) -> Path:
         os.fsync(stream.fileno())
     temporary.replace(target)
     return target
+
+
+def forget(project: Project, slug: str, portal: str) -> list[str]:
+    """
+    Delete the rows of releases on `portal` beyond those that ctnb.yml keeps; their records stay.
+
+    A line of the ledger names them first, so that a kill in between leaves more than it says and never less.
+    Returns the releases whose rows are gone.
+    """
+    there = [one for one in of_dataset(project, slug) if one.facts.portal == portal]
+    old = [one for one in there[: -project.settings.releases.keep] if one.path.is_file()]
+    names = [one.facts.release for one in old]
+    if names:
+        facts = {"dataset": slug, "portal": portal, "releases": names, "keep": project.settings.releases.keep}
+        ledger.append(project.ledger, "rows deleted", facts)
+    for one in old:
+        one.path.unlink()
+    return names
 
 
 def table(release: Release) -> Table | None:

@@ -90,6 +90,16 @@ class RunSettings(documents.Form):
     run_timeout_s: float = Field(4 * 3600.0, gt=0, description="Seconds that one notebook may run.")
 
 
+class ReleaseSettings(documents.Form):
+    """How long the rows of releases are kept."""
+
+    keep: int = Field(
+        24,
+        description="Rows of how many releases of a dataset on each portal are kept; the newest always is.",
+        ge=1,
+    )
+
+
 class Settings(documents.Form):
     """`ctnb.yml`, whole."""
 
@@ -110,6 +120,10 @@ class Settings(documents.Form):
         (), description="Folders, relative to this file, below which sources may lie."
     )
     runs: RunSettings = RunSettings()
+    releases: ReleaseSettings = ReleaseSettings()
+    zone: str = Field(
+        "America/New_York", description="The agency's time zone, in which schedules of portals are written."
+    )
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import ods_fixture
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from portal_fixture import running_portal
 
+from ctnb import clock, portal_schedules, settings
+from ctnb.embedded.ods_keys import add_api_key
 from ctnb.errors import SettingsInvalid, UsageError
 from ctnb.portals import schedules
 from ctnb.portals.schedules import PARIS, Holds, Schedule
@@ -103,3 +108,54 @@ def test_a_zone_that_does_not_exist_is_told() -> None:
     """Where it stands."""
     with pytest.raises(SettingsInvalid, match="no time zone"):
         schedules.zone("America/Hartford")
+
+
+CTNB_YML = """\
+format: 1
+portals:
+  city: {{kind: opendatasoft, url: "{url}", api_key: {{secret: CITY_API_KEY}}}}
+"""
+DATASET_YML = """\
+format: 1
+title: Sample
+source: {path: data.csv}
+columns: [{name: a, type: text, role: plain}]
+portal: {name: city}
+"""
+
+
+def test_a_schedule_is_written_kept_and_written_anew_when_the_clocks_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that somebody else set stays; the words stand in portal.yml."""
+    place = tmp_path / "notebooks" / "sample"
+    place.mkdir(parents=True)
+    (place / "dataset.yml").write_text(DATASET_YML, encoding="utf-8")
+    with running_portal(tmp_path) as running:
+        (tmp_path / "ctnb.yml").write_text(CTNB_YML.format(url=running.url), encoding="utf-8")
+        monkeypatch.setenv("CITY_API_KEY", add_api_key(running.file, running.key_id))
+        project, made = settings.load(tmp_path), ods_fixture.dataset(running)
+        (place / "portal.yml").write_text(f"format: 1\ncity:\n  id: {made.uid}  # ours\n", encoding="utf-8")
+        assert made.ask("POST", "schedules/", json={"cron_schedule": "0 3 * * 1"}).status_code == 201
+        clock.fix(dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC))
+        first = portal_schedules.set_schedule("sample", "daily 06:30", project=project)
+        assert (first.cron, first.until, first.others) == ("30 12 * * *", dt.date(2026, 10, 25), 1)
+        clock.fix(dt.datetime(2026, 10, 26, 12, tzinfo=dt.UTC))
+        second = portal_schedules.set_schedule("sample", project=project)
+        assert (second.cron, second.until, second.already) == ("30 11 * * *", dt.date(2026, 11, 1), False)
+        assert portal_schedules.set_schedule("sample", project=project).already
+        there = made.ask("GET", "schedules/").json()["results"]
+        assert sorted(one["cron_schedule"] for one in there) == ["0 3 * * 1", "30 11 * * *"]
+    told = (place / "portal.yml").read_text(encoding="utf-8")
+    assert "daily 06:30" in told
+    assert "# ours" in told
+
+
+def test_a_portal_that_processes_nothing_by_itself_has_no_schedule(tmp_path: Path) -> None:
+    """Nor has a dataset for which none was ever set."""
+    place = tmp_path / "notebooks" / "sample"
+    place.mkdir(parents=True)
+    (place / "dataset.yml").write_text(DATASET_YML.replace("city", "local"), encoding="utf-8")
+    (tmp_path / "ctnb.yml").write_text("format: 1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="has no schedule on local"):
+        portal_schedules.set_schedule("sample", project=settings.load(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 from conftest import CTNB_YML, SLUG
 from record_examples import released, written
 
-from ctnb import datasets, releases, settings, tables
+from ctnb import datasets, ledger, releases, settings, tables
 from ctnb.contracts.columns import Column
 from ctnb.errors import SettingsInvalid
 from ctnb.settings import Project
@@ -74,3 +74,21 @@ def test_an_id_that_is_written_in_another_form_is_told(outside: Project) -> None
     (dataset.folder / "portal.yml").write_text("state: abcd-1234\n", encoding="utf-8")
     with pytest.raises(SettingsInvalid, match=r"portal\.yml does not say an id"):
         releases.dataset_id(outside, dataset, "state")
+
+
+def test_the_rows_of_old_releases_are_deleted_and_a_line_says_so(outside: Project, tmp_path: Path) -> None:
+    """As many stay on each portal as ctnb.yml says; the newest of each always."""
+    text = CTNB_YML + SOCRATA + "releases: {keep: 1}\n"
+    (outside.root / "ctnb.yml").write_text(text, encoding="utf-8")
+    project = settings.load(outside.root)
+    with tables.connect() as connection:
+        columns = [Column(name="a", type="integer")]
+        table = tables.write(connection, "SELECT 1 AS a", columns, tmp_path / "table.parquet")
+    for number, portal in ((1, "local"), (2, "local"), (3, "state")):
+        written(project, number, release=released(number, portal))
+        releases.keep(project, SLUG, f"r{number}", table)
+    assert releases.forget(project, SLUG, "local") == ["r1"]
+    assert releases.forget(project, SLUG, "state") == []
+    assert [one.kept for one in releases.listed(project, SLUG)] == [True, True, False]
+    (line,) = ledger.entries(project.ledger)
+    assert (line.kind, line.facts["releases"]) == ("rows deleted", ["r1"])

@@ -35,7 +35,7 @@ rendering results verification
 supervision
 deciding flows
 adopting restoring
-lifecycle pushing
+lifecycle portal_schedules pushing
 cli engine
 __main__ reference
 """

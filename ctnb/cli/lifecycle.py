@@ -83,6 +83,25 @@ def recover(slug: str, reason: str, name: str) -> None:
     click.echo(f"{done.rows:,} rows are back on {done.portal}: exactly those of release {done.kept}.")
 
 
+@click.command()
+@click.argument("slug")
+@click.argument("words", default="", metavar='["daily 06:30"]')
+@_PORTAL
+def schedule(slug: str, words: str, name: str) -> None:
+    """Set when an Opendatasoft portal processes dataset SLUG, in the agency's time; without WORDS write it anew."""
+    from ctnb import portal_schedules
+
+    done = portal_schedules.set_schedule(slug, words, portal=name)
+    told = "is set already" if done.already else "is set"
+    click.echo(f"{done.words} ({done.zone}) {told}: {done.cron} in Paris time.")
+    if done.until:
+        click.echo(
+            f"  until {done.until}, when the clocks change: then run ctnb portal schedule {slug} again."
+        )
+    if done.others:
+        click.echo(f"  {done.others} other schedules of the dataset are left as they are.")
+
+
 def _ask(slug: str, name: str, what: str, yes: bool) -> None:
     """Say what will be lost, and ask unless told not to."""
     from ctnb import lifecycle

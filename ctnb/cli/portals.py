@@ -24,6 +24,7 @@ portal.add_command(lifecycle.enable)
 portal.add_command(lifecycle.unpublish)
 portal.add_command(lifecycle.empty)
 portal.add_command(lifecycle.recover)
+portal.add_command(lifecycle.schedule)
 
 
 @portal.command()

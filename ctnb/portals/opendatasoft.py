@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,6 +220,22 @@ class OpendatasoftPortal:
         path = f"/datasets/{known.uid}/resources/{self._realtime(known.uid)}/recover/"
         self.client.ask("POST", path, busy=True)
         self.client.settled(known.uid)
+
+    def schedule(self, dataset_id: str, cron: str, ours: Collection[str]) -> tuple[bool, int]:
+        """
+        Let the portal process the dataset by `cron`, in Paris time, in place of what is among `ours`.
+
+        Returns whether it did already, and how many other schedules there are. Raises PortalFailed.
+        """
+        path = f"/datasets/{self._must(dataset_id).uid}/schedules/"
+        there = self.client.listed(path)
+        already = any(one.get("cron_schedule") == cron for one in there)
+        if not already:
+            self.client.ask("POST", path, {"cron_schedule": cron})
+        for one in there:
+            if one.get("cron_schedule") in ours and one.get("cron_schedule") != cron:
+                self.client.ask("DELETE", f"{path}{one['uid']}/", missing=True)
+        return already, sum(one.get("cron_schedule") not in {*ours, cron} for one in there)
 
     def record(self, dataset_id: str, record_id: str, columns: Sequence[Column]) -> dict[str, str | None]:
         """The cells of the record with the portal's own id, as text; none when there is no such record."""
