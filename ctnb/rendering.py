@@ -231,13 +231,17 @@ def _decisions(project: Project, record: RunRecord, review: Review | None) -> tu
     return tuple(_decision(one, review) for one in mine)
 
 
+OPENS = "This is the decision that everybody may see the rows."
+
+
 def _decision(one: decisions.Decision, review: Review) -> page.DecisionFacts:
     expires = _moment(one.expires)
     late = expires is not None and expires < clock.now()
+    told = [text for text in (OPENS if one.about == "public" else "", one.conditions) if text]
     stale = one.kind == "one-time" and one.subject.review_digest != review.digest
     return page.DecisionFacts(
         one.verdict, _person(one.by), _moment(one.at) or clock.now(), one.reason, one.kind,
-        (one.conditions,) if one.conditions else (), expires.date() if expires else None,
+        tuple(told), expires.date() if expires else None,
         one.four_eyes == "yes", "expired" if late else "stale" if stale else "valid",
         "" if one.four_eyes == "yes" else one.four_eyes,
     )  # fmt: skip

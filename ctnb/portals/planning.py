@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from ctnb import digests, tables
 from ctnb.contracts import publication
 from ctnb.contracts.columns import Column
-from ctnb.contracts.publication import KEYED, FilteredView, Metadata, Mode
+from ctnb.contracts.publication import KEYED, WHOLE, FilteredView, Metadata, Mode
 from ctnb.portals import differences, gates, mapping, readback
 from ctnb.portals.differences import Difference
 from ctnb.portals.interface import Change, Described, Portal, There
@@ -159,29 +159,35 @@ def opened(
         connection = stack.enter_context(tables.connect(folder, threads=2, memory_mb=MEMORY_MB))
         source = f"read_parquet({quote_text(str(wanted.table.path))})"
         connection.execute(f"CREATE VIEW data AS SELECT * FROM {source}")
-        lost = _load_there(connection, target.portal, there, wanted, mapped, kept)
+        lost, standing = _load_there(connection, target.portal, there, wanted, mapped, kept)
         if lost:
             problems.append(f"{lost} cells of the portal do not fit the contract's types")
         problems += differences.expect(
             connection, wanted.mode, wanted.fields.columns, wanted.key, wanted.told.period
         )
-        yield Planned(_plan(connection, target, wanted, there, mapped, problems), wanted, connection, folder)
+        made = _plan(connection, target, wanted, there, mapped, problems, standing)
+        yield Planned(made, wanted, connection, folder)
 
 
 def _load_there(
     connection: duckdb.DuckDBPyConnection, portal: Portal, there: There | None, wanted: Wanted,
     mapped: Sequence[Mapped], kept: Kept | None,
-) -> int:  # fmt: skip
-    """Make the table `there` under our names, new columns empty; returns how many cells do not fit."""
+) -> tuple[int, Table | None]:  # fmt: skip
+    """
+    Make the table `there` under our names, new columns empty.
+
+    Returns how many cells do not fit, and the kept table where that stands in.
+    """
     fields, added = wanted.fields, set(mapping.to_add(mapped))
     known = Fields(tuple(c for c in fields.columns if c.name not in added), fields.to_field)
     if there is None or not mapping.usable(mapped):
         _make_empty(connection, fields.columns, "there")
-        return 0
-    lost, name = 0, "there_known"
+        return 0, None
+    lost, name, standing = 0, "there_known", None
     if kept and _stands_in(kept, there, known.columns):
         source = f"read_parquet({quote_text(str(kept.table.path))})"
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
+        standing = kept.table
     else:
         lost = readback.load(connection, portal, there.id, known, name)
     listed = ", ".join(
@@ -191,7 +197,7 @@ def _load_there(
         for c in fields.columns
     )
     connection.execute(f"CREATE VIEW there AS SELECT {listed} FROM {name}")
-    return lost
+    return lost, standing
 
 
 def _stands_in(kept: Kept, there: There, columns: Sequence[Column]) -> bool:
@@ -215,7 +221,7 @@ def _make_empty(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]
 
 def _plan(
     connection: duckdb.DuckDBPyConnection, target: Target, wanted: Wanted, there: There | None,
-    mapped: Sequence[Mapped], problems: Sequence[str],
+    mapped: Sequence[Mapped], problems: Sequence[str], standing: Table | None,
 ) -> Plan:  # fmt: skip
     columns = wanted.fields.columns
     counted = differences.count(connection, columns, wanted.key)
@@ -231,19 +237,30 @@ def _plan(
         found.append(removal.problem)
     if missing and wanted.words == "needed" and wanted.public:
         found.append(f"it cannot go public before these are written in dataset.yml: {gates.told(missing)}")
-    kinds = [(column.name, column.kind) for column in columns]
-    before = digests.of_table(connection, "there", kinds)
+    same = wanted.table if wanted.mode in WHOLE else None
+    before = _digest(connection, "there", columns, standing)
     return Plan(
         portal=target.portal.name, url=target.portal.url, dataset_id=target.dataset_id, mode=wanted.mode,
         public=public, mapping=tuple(mapped), rows_before=counted.before,
         rows_sent=_rows_to_send(wanted, counted), rows_added=counted.added, rows_changed=counted.changed,
         rows_removed=counted.removed, rows_after=counted.after, problems=tuple(found), before=before,
-        expected=digests.of_table(connection, "expected", kinds), rows_unchanged=counted.unchanged,
+        expected=_digest(connection, "expected", columns, same), rows_unchanged=counted.unchanged,
         columns_added=mapping.to_add(mapped), words_changed=_words_changed(wanted, there), words_missing=tuple(
             one.what for one in missing
         ), removal=removal, audience=_audience(wanted, there, public), views=tuple(one.name for one in wanted.views),
         opening="" if public == wanted.public else "waits", notes=_notes(wanted, mapped),
     )  # fmt: skip
+
+
+def _digest(
+    connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column], same: Table | None
+) -> str:
+    """The content digest of `relation`: that of the table `same`, whose rows it has, where the columns are its own."""
+    if same and [(c.name, c.type, c.kind.scale) for c in columns] == [
+        (c.name, c.type, c.kind.scale) for c in same.columns
+    ]:
+        return same.digest
+    return digests.of_table(connection, relation, [(column.name, column.kind) for column in columns])
 
 
 def _rows_to_send(wanted: Wanted, counted: Difference) -> int:

@@ -71,12 +71,13 @@ class ReadBack:
 
 def compare(
     connection: duckdb.DuckDBPyConnection, portal: Portal, dataset_id: str, fields: Fields, key: str | None, *,
-    at_most_rows: int,
+    at_most_rows: int, digest: str = "",
 ) -> ReadBack:  # fmt: skip
     """
     What the portal has beside the table `expected` of `connection`.
 
-    Up to `at_most_rows` rows are read whole, into the table `back` under our names. Raises PortalFailed.
+    Up to `at_most_rows` rows are read whole, into the table `back` under our names. `digest` is that of `expected`,
+    where it is known. Raises PortalFailed.
     """
     expected = int(connection.execute("SELECT count(*) FROM expected").fetchall()[0][0])
     if expected > at_most_rows:
@@ -85,7 +86,7 @@ def compare(
         )
     connection.execute(f"DROP TABLE IF EXISTS {BACK}")
     lost = load(connection, portal, dataset_id, fields, BACK)
-    return _by_rows(connection, fields.columns, key, lost)
+    return _by_rows(connection, fields.columns, key, lost, digest)
 
 
 def check(found: ReadBack) -> None:
@@ -159,10 +160,11 @@ def _by_summary(expected: Summary, found: Summary) -> ReadBack:
 
 
 def _by_rows(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], key: str | None, lost: int
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], key: str | None, lost: int, digest: str
 ) -> ReadBack:
     kinds = [(column.name, column.kind) for column in columns]
-    wanted, got = (digests.of_table(connection, name, kinds) for name in ("expected", BACK))
+    wanted = digest or digests.of_table(connection, "expected", kinds)
+    got = digests.of_table(connection, BACK, kinds)
     counts = [
         int(connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
         for name in ("expected", BACK)

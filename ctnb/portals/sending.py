@@ -112,7 +112,7 @@ def _once(target: Target, planned: Planned, at_most_rows: int) -> tuple[ReadBack
     before = _version(target)
     found = readback.compare(
         planned.connection, target.portal, target.dataset_id or "", planned.wanted.fields, planned.wanted.key,
-        at_most_rows=at_most_rows,
+        at_most_rows=at_most_rows, digest=planned.plan.expected,
     )  # fmt: skip
     after = _version(target)
     return found, after if after == before else ""

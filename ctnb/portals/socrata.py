@@ -156,7 +156,9 @@ class SocrataPortal:
         key = (view.row_identifier,) if view.row_identifier else ()
         rows, words = self.client.count(view.id), socrata_metadata.said_of(view.document)
         url = self.address(view.id)
-        return There(view.id, view.name, url, fields, key, view.public, rows, view.version, words)
+        readers = socrata_views.readers(view.document)
+        audience = (f"{readers} people it is shared with",) if readers else ()
+        return There(view.id, view.name, url, fields, key, view.public, rows, view.version, words, audience)
 
     def _version(self, dataset_id: str) -> tuple[str, int]:
         view = self.client.view(dataset_id)
