@@ -80,12 +80,16 @@ def misfits(
     return [*found, *_too_large(connection, relation, columns, limit)]
 
 
-def expect(connection: duckdb.DuckDBPyConnection, change: Change) -> None:
-    """Make the table `expected`: the rows that must be there afterwards."""
+def expect(connection: duckdb.DuckDBPyConnection, change: Change, *, again: bool = False) -> None:
+    """
+    Make the table `expected`: the rows that must be there afterwards.
+
+    `again` says that the change was seen to be complete once: rows to append that are there are not added twice.
+    """
     key = ", ".join(map(quote_name, change.key))
     queries = {
         "replace": "SELECT * FROM data",
-        "append": "SELECT * FROM there UNION ALL SELECT * FROM data",
+        "append": f"SELECT * FROM there UNION {'' if again else 'ALL '}SELECT * FROM data",
         "upsert": f"SELECT * FROM there ANTI JOIN data USING ({key}) UNION ALL SELECT * FROM data",
         "delete": f"SELECT * FROM there ANTI JOIN data USING ({key})",
     }
