@@ -30,6 +30,7 @@ from ctnb import (
     templates,
     withheld,
 )
+from ctnb.contracts.publication import WHOLE
 from ctnb.datasets import Dataset
 from ctnb.errors import (
     ApprovalAwaited,
@@ -167,11 +168,18 @@ def join_run(stack: ExitStack, project: Project, dataset: Dataset, record: RunRe
 
 def refuse_unfinished(project: Project, dataset: Dataset) -> None:
     """
-    Raise UsageError when an earlier run was interrupted while it appended.
+    Raise UsageError when an earlier run was interrupted while it appended, or its draft waits to be opened.
 
-    Whether its rows arrived is only known by going on with that run; a new one could append them twice.
+    Whether its rows arrived is only known by going on with that run; a new one could append them twice. A new run
+    would also end the one that waits, and then add to rows that nobody can decide about any more.
     """
+    adds = dataset.contract.portal.mode not in WHOLE
     for record in records.all_records(project):
+        if record.dataset == dataset.slug and record.status == "waiting" and record.draft and adds:
+            raise UsageError(
+                f"The rows of run {record.run} are a private draft on {record.portal}, which waits for a decision.",
+                hint=f'Decide first: ctnb decide {record.run} approve --reason "..."',
+            )
         unfinished = record.status == "interrupted" and record.send and not record.release
         if record.dataset == dataset.slug and unfinished and record.send and record.send.mode == "append":
             raise UsageError(

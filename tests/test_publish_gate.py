@@ -219,6 +219,8 @@ def test_rows_of_a_draft_that_was_refused_are_never_added_to(
     project = outside(tmp_path, portal, monkeypatch, mode="append")
     fp.accept_other_towns(project)
     draft = fp.run(project, pool)
+    with pytest.raises(UsageError, match="a private draft on state, which waits for a decision"):
+        fp.run(project, pool)
     with pytest.raises(UsageError, match="for this table alone"):
         deciding.decide(settings.load(project.root), draft.run, "approve", reason=WHY, standing=True)
     deciding.decide(settings.load(project.root), draft.run, "refuse", reason="Two towns could be told apart.")
