@@ -290,6 +290,9 @@ class OpendatasoftPortal:
         """
         known = self._must(dataset_id)
         self._check_whole(known, change.columns)
+        last = journal.last(change.token)
+        if last is not None and last["state"] in ("visible", "compared"):
+            return Sent(change.table.rows, 0, 0, already=True)
         with tables.connect(change.table.path.parent, threads=2) as connection:
             tables.load(connection, change.table, "data")
             self.load(dataset_id, change.columns, connection, "there")

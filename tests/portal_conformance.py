@@ -1,0 +1,157 @@
+"""What every kind of portal does that ctnb publishes to: one class of tests, run for each dialect and each way."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from ctnb import tables
+from ctnb.contracts.columns import Column
+from ctnb.contracts.publication import Metadata
+from ctnb.portals.interface import Change, Described, Kind, Portal, Sent
+from ctnb.portals.journal import Journal
+from ctnb.tables import Table
+
+COLUMNS = (
+    Column(name="id", type="code", role="plain", label="Id"),
+    Column(name="town", type="text", role="plain", label="Town", description="Where it was."),
+    Column(name="n", type="integer", role="measure", label="Number"),
+)
+START = "('01', 'Andover', 1), ('02', 'Bolton', 2), ('03', NULL, 3)"
+ALL = [("01", "Andover", 1), ("02", "Bolton", 2), ("03", None, 3)]
+NUMBERS = itertools.count()
+
+
+@dataclass
+class Place:
+    """A private, empty dataset on a portal."""
+
+    portal: Portal
+    dataset_id: str
+    folder: Path
+    key: tuple[str, ...] = ("id",)
+    journal: Journal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.journal = Journal(self.folder / "sending.jsonl")
+
+    def table(self, rows: str, columns: Sequence[Column] = COLUMNS) -> Table:
+        """A table of SQL rows."""
+        names = ", ".join(column.name for column in columns)
+        with tables.connect() as connection:
+            query = f"SELECT * FROM (VALUES {rows}) t({names})"
+            return tables.write(connection, query, columns, self.folder / f"{next(NUMBERS)}.parquet")
+
+    def send(self, kind: Kind, rows: str, token: str = "", columns: Sequence[Column] = COLUMNS) -> Sent:
+        """Send a change, with a token of its own when none is given."""
+        change = Change(kind, self.table(rows, columns), COLUMNS, self.key, token or f"token-{next(NUMBERS)}")
+        return self.portal.send(self.dataset_id, change, self.journal)
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """What the portal has, sorted."""
+        with tables.connect() as connection:
+            assert self.portal.load(self.dataset_id, COLUMNS, connection, "there") == 0
+            return connection.execute("SELECT * FROM there ORDER BY ALL").fetchall()
+
+
+class Replaces:
+    """A portal that replaces all rows; a module gives the fixture `place`."""
+
+    def test_rows_come_back_as_they_were_sent(self, place: Place) -> None:
+        """An empty cell stays one, a code keeps its zero, and what was there before is gone."""
+        place.send("replace", "('09', 'Elsewhere', 9)")
+        assert not place.send("replace", START).already
+        assert place.rows() == ALL
+
+    def test_the_same_change_twice_is_once(self, place: Place) -> None:
+        """A token that the portal has seen changes nothing more."""
+        for _ in range(2):
+            place.send("replace", START, "the-token-of-this-change")
+        assert place.rows() == ALL
+
+    def test_a_dataset_is_described(self, place: Place) -> None:
+        """Its fields with the types of the table of types, how many rows, and who may see it."""
+        place.send("replace", START)
+        there = place.portal.there(place.dataset_id)
+        assert there is not None
+        assert (there.id, there.rows, there.public) == (place.dataset_id, 3, False)
+        assert {one.name: one.type for one in there.fields} == {
+            column.name: place.portal.type_of(column) for column in COLUMNS
+        }
+
+    def test_counts_and_sums_are_those_of_the_rows(self, place: Place) -> None:
+        """What the portal works out agrees with what it hands out."""
+        place.send("replace", START)
+        found = place.portal.summary(place.dataset_id, COLUMNS)
+        assert (found.rows, found.empty["town"], found.empty["n"]) == (3, 1, 0)
+        assert found.totals == {"n": Decimal(6)}
+
+    def test_words_are_brought_up_to_date(self, place: Place) -> None:
+        """Title, description and metadata, read back under the contract's names."""
+        place.send("replace", START)
+        words = Metadata(attribution="Example agency", tags=("towns", "samples"))
+        described = Described("Towns of a sample", "What is known of them.", COLUMNS, place.key, words)
+        place.portal.describe(place.dataset_id, described)
+        there = place.portal.there(place.dataset_id)
+        assert there is not None
+        said = there.described
+        assert (said["title"], said["description"], said["attribution"], said["tags"]) == (
+            "Towns of a sample", "What is known of them.", "Example agency", ("towns", "samples")
+        )  # fmt: skip
+        assert place.rows() == ALL
+
+    def test_a_dataset_is_opened_and_closed(self, place: Place) -> None:
+        """Twice is once in both."""
+        place.send("replace", START)
+        for public in (True, True, False, False):
+            place.portal.set_public(place.dataset_id, public)
+            there = place.portal.there(place.dataset_id)
+            assert there is not None
+            assert there.public == public
+
+    def test_what_is_not_there_is_none(self, place: Place) -> None:
+        """Neither a dataset with an unknown id, nor one of an unknown token."""
+        assert place.portal.there("zzzz-zzzz") is None
+        assert place.portal.find("a token that nothing was created for") is None
+
+    def test_settling_an_empty_journal_waits_for_nothing(self, place: Place) -> None:
+        """Nothing was begun, so rows stand still."""
+        place.send("replace", START)
+        place.portal.settle(place.dataset_id, Journal(place.folder / "none.jsonl"))
+        assert place.rows() == ALL
+
+
+class Keyed(Replaces):
+    """A portal whose rows have an identifier, too."""
+
+    def test_rows_are_appended(self, place: Place) -> None:
+        """What is there stays."""
+        place.send("replace", START)
+        place.send("append", "('04', 'Durham', 4)", "the-token-of-this-append")
+        place.send("append", "('04', 'Durham', 4)", "the-token-of-this-append")
+        assert place.rows() == [*ALL, ("04", "Durham", 4)]
+
+    def test_rows_are_changed_by_their_key(self, place: Place) -> None:
+        """An empty cell clears the portal's; a new key is a new row."""
+        place.send("replace", START)
+        place.send("upsert", "('01', NULL, 7), ('04', 'Durham', 4)")
+        assert place.rows() == [("01", None, 7), *ALL[1:], ("04", "Durham", 4)]
+
+    def test_rows_are_deleted_by_their_key(self, place: Place) -> None:
+        """The key alone is enough; a key that is gone already does not fail the others."""
+        place.send("replace", START)
+        place.send("delete", "('02')", columns=COLUMNS[:1])
+        place.send("delete", "('02'), ('03')", columns=COLUMNS[:1])
+        assert place.rows() == ALL[:1]
+
+    def test_the_version_moves_with_the_rows(self, place: Place) -> None:
+        """Where a portal has one, it is the same until rows change."""
+        place.send("replace", START)
+        first, again = (place.portal.there(place.dataset_id) for _ in range(2))
+        assert first is not None
+        assert again is not None
+        assert first.version == again.version
+        assert first.key == place.key
