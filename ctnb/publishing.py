@@ -145,7 +145,7 @@ def publish(
             planned(made.plan)
         sending.check(made.plan)
         there = sending.prepare(
-            there, want, _creation_token(project, dataset, portal),
+            there, want, creation_token(project, dataset, portal),
             lambda found: releases.note_dataset_id(project, dataset, portal, found),
         )  # fmt: skip
         if before_send:
@@ -225,7 +225,7 @@ def _token(project: Project, dataset: Dataset, made: Plan, table: Table) -> str:
     return digests.keyed(digests.of_bytes(digests.canonical_json(said)), project.key)
 
 
-def _creation_token(project: Project, dataset: Dataset, portal: str) -> str:
+def creation_token(project: Project, dataset: Dataset, portal: str) -> str:
     """The idempotency key of the dataset itself: one for each dataset of this project on each portal."""
     said = ["dataset", dataset.slug, portal]
     return digests.keyed(digests.of_bytes(digests.canonical_json(said)), project.key)

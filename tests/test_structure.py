@@ -35,7 +35,7 @@ rendering results verification
 supervision
 deciding flows
 adopting restoring
-lifecycle portal_schedules pushing
+copying lifecycle portal_schedules pushing
 cli engine
 __main__ reference
 """

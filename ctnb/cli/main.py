@@ -21,6 +21,7 @@ COMMANDS = {
     "edit": "ctnb.cli.datasets:edit",
     "releases": "ctnb.cli.releases:releases",
     "restore": "ctnb.cli.releases:restore",
+    "copy": "ctnb.cli.releases:copy",
     "push": "ctnb.cli.pushes:push",
     "dictionary": "ctnb.cli.dictionaries:dictionary",
     "run": "ctnb.cli.runs:run",

@@ -1,8 +1,9 @@
-"""Commands about releases: list them, restore one."""
+"""Commands about releases: list them, restore one, copy one elsewhere."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -54,3 +55,26 @@ def restore(slug: str, to: str, reason: str, portal: str, dry_run: bool, json_: 
     else:
         printing.run_result(project, record)
     sys.exit(record.exit_code or 0)
+
+
+@click.command()
+@click.argument("slug")
+@click.option("--to", required=True, metavar="PORTAL", help="The portal of ctnb.yml that gets the copy.")
+@click.option("--from", "source", default="", metavar="PORTAL", help="Another portal than the dataset's own.")
+@click.option(
+    "--as", "name", default="", metavar="NEW-SLUG", help="Under this name, as a dataset of its own."
+)
+@click.option("--what", type=click.Choice(["both", "schema", "data"]), default="both", show_default=True)
+def copy(slug: str, to: str, source: str, name: str, what: Any) -> None:
+    """Copy dataset SLUG, its newest release's rows, or both, to another portal or under another name."""
+    from ctnb import copying
+
+    project = settings.project()
+    done = copying.copy(
+        slug, to=to, source=source, name=name, what=what, project=project, progress=printing.Steps()
+    )
+    if done.record is None:
+        click.echo(f"{done.slug} is on {done.portal} as {done.dataset_id}: private, without rows.")
+        return
+    printing.run_result(project, done.record)
+    sys.exit(done.record.exit_code or 0)
