@@ -121,11 +121,11 @@ def verbs(column: Column) -> tuple[str, ...]:
     return ("is",)
 
 
-def conditions(view: View, asked: Asked) -> list[Condition]:
-    """The conditions that a row must fulfil, all of them."""
+def conditions(view: View, asked: Asked, *, joined: str = "") -> list[Condition]:
+    """The conditions that a row must fulfil, all of them; `joined` is where every searched text stands, if it does."""
     filters = [found for one in asked.filters if (found := condition(one)) is not None]
     words = asked.words.lower().split()[:WORDS]
-    return filters + [_word(view, word) for word in words]
+    return filters + [_word(view, word, joined) for word in words]
 
 
 def condition(one: Filter) -> Condition | None:
@@ -173,16 +173,19 @@ def _is(one: Filter) -> Condition | None:
     return None if value is None else Condition(f"{column} = ?", (value,))
 
 
-def _word(view: View, word: str) -> Condition:
+def searched_texts(view: View) -> list[str]:
+    """The SQL of every text that a search looks into."""
+    return [_searched(column) for column in view.columns if column.kind.soda in ("text", "url", "location")]
+
+
+def _word(view: View, word: str, joined: str) -> Condition:
     """A word in any text, or any number or day that it is."""
-    parts: list[str] = []
-    values: list[str | int] = []
+    texts = [joined] if joined else [f"to_lower({text})" for text in searched_texts(view)]
+    parts = [f"instr({text}, ?) > 0" for text in texts]
+    values: list[str | int] = [word] * len(texts)
     packed, day = pack(_plain_number(word)), _day(word)
     for column in view.columns:
-        if column.kind.soda in ("text", "url", "location"):
-            parts.append(f"instr(to_lower({_searched(column)}), ?) > 0")
-            values.append(word)
-        elif column.kind.soda == "number" and packed is not None:
+        if column.kind.soda == "number" and packed is not None:
             parts.append(f"{column.sql} = ?")
             values.append(packed)
         elif column.kind.soda.endswith("_timestamp") and day is not None and day < dt.date.max:

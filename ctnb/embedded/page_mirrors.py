@@ -13,13 +13,14 @@ import logging
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from .catalogue import View
 from .drafts import view_by_number
+from .page_filters import searched_texts
 from .store import Store
 
 log = logging.getLogger("ctnb.embedded")
@@ -54,8 +55,15 @@ class Overview:
     """The stored forms of the lowest and the highest number, by column id."""
 
 
+class Gone(Exception):
+    """A mirror that cannot answer: it made room for another, or the question needs more memory than there is."""
+
+
 class Source:
     """Where a page asks its questions; the same SQL is asked of the store and of a mirror."""
+
+    joined = ""
+    """The column that holds every text of a row, in lower case, if there is one."""
 
     def __init__(self, connection: sqlite3.Connection, table: str) -> None:
         self.table = table
@@ -69,14 +77,29 @@ class Source:
 class Mirror(Source):
     """A dataset's cells in DuckDB."""
 
+    joined = "texts"
+
     def __init__(self, engine: Any, table: str) -> None:
         self.table = table
         self._engine = engine
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Every row of the answer, on a cursor of its own, since readers ask at the same time."""
-        with self._engine.cursor() as cursor:
-            found: list[tuple[Any, ...]] = cursor.execute(sql, list(values)).fetchall()
+        """
+        Every row of the answer, on a cursor of its own, since readers ask at the same time.
+
+        Raises Gone, without its cause, whose text may quote the data.
+        """
+        import duckdb
+
+        try:
+            with self._engine.cursor() as cursor:
+                found: list[tuple[Any, ...]] = cursor.execute(sql, list(values)).fetchall()
+        except duckdb.Error:
+            found, gone = [], True
+        else:
+            gone = False
+        if gone:
+            raise Gone
         return found
 
 
@@ -91,6 +114,7 @@ class Mirrors:
         self._made: OrderedDict[int, tuple[int, Mirror | None]] = OrderedDict()
         self._making: set[tuple[int, int]] = set()
         self._overviews: OrderedDict[tuple[int, int], Overview] = OrderedDict()
+        self._counts: OrderedDict[tuple[int, int, Hashable], int] = OrderedDict()
         self._ended = False
 
     def find(self, view: View) -> Mirror | None:
@@ -120,6 +144,19 @@ class Mirrors:
         found = summarise(source, view, rows) if whole and rows <= SMALL_ROWS else Overview(rows)
         self._keep(key, found)
         return found
+
+    def counted(self, view: View, question: Hashable, count: Callable[[], int]) -> int:
+        """How many rows `question` finds in this version of `view`: `count` is asked once, not for every page."""
+        key = (view.id, view.version, question)
+        with self._lock:
+            known = self._counts.get(key)
+        if known is None:
+            known = count()
+            with self._lock:
+                self._counts[key] = known
+                while len(self._counts) > _VERSIONS:
+                    self._counts.popitem(last=False)
+        return known
 
     def close(self) -> None:
         """Drop every mirror and wait for the one that is being made."""
@@ -185,12 +222,10 @@ class Mirrors:
         form = pa.schema(
             [("sid", pa.int64()), *((n, pa.int8() if n in checks else pa.string()) for n in names)]
         )
-        typed = ", ".join(f"{name} {'TINYINT' if name in checks else 'VARCHAR'}" for name in names)
-        engine.execute(
-            f"CREATE OR REPLACE TABLE {table} (sid BIGINT, {typed})"
-            if typed
-            else f"CREATE OR REPLACE TABLE {table} (sid BIGINT)"
-        )
+        typed = [f"{name} {'TINYINT' if name in checks else 'VARCHAR'}" for name in names]
+        fields = ", ".join(["sid BIGINT", *typed, f"{Mirror.joined} VARCHAR"])
+        engine.execute(f"CREATE OR REPLACE TABLE {table} ({fields})")
+        texts = f"concat_ws(chr(10), {', '.join(searched_texts(view)) or 'NULL'})"
         cursor = connection.execute(f"SELECT {', '.join(['sid', *names])} FROM {view.table} ORDER BY sid")
         while rows := cursor.fetchmany(_BATCH_ROWS):
             if self._ended:
@@ -199,7 +234,7 @@ class Mirrors:
                 pa.array(one, kind) for one, kind in zip(zip(*rows, strict=True), form.types, strict=True)
             ]
             engine.register("batch", pa.table(cells, schema=form))
-            engine.execute(f"INSERT INTO {table} SELECT * FROM batch")
+            engine.execute(f"INSERT INTO {table} SELECT *, lower({texts}) FROM batch")
             engine.unregister("batch")
         return Mirror(engine, table)
 

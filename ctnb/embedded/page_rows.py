@@ -6,6 +6,7 @@ A page is named by the id of the row it starts after or ends before, so that no 
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from .catalogue import Column, View
 from .cells import Stored
 from .page_filters import Asked, Condition, conditions
-from .page_mirrors import SMALL_ROWS, Mirrors, Source
+from .page_mirrors import SMALL_ROWS, Gone, Mirrors, Source
 
 PAGE_ROWS = 25
 END = "end"
@@ -54,9 +55,11 @@ def read_page(
 ) -> Page:
     """The rows at `place` among those `asked` for; blanks are last in every order. `total`: rows of `view`."""
     mirror = mirrors.find(view) if total > SMALL_ROWS else None
-    source = mirror or Source(connection, view.table)
-    quick = mirror is not None or total <= SMALL_ROWS
-    return _Reader(connection, view, asked, source, quick=quick, total=total).page(place)
+    if mirror is not None:
+        with contextlib.suppress(Gone):
+            return _Reader(connection, view, asked, mirror, mirrors, total, quick=True).page(place)
+    source = Source(connection, view.table)
+    return _Reader(connection, view, asked, source, mirrors, total, quick=total <= SMALL_ROWS).page(place)
 
 
 class _Reader:
@@ -66,13 +69,14 @@ class _Reader:
         view: View,
         asked: Asked,
         source: Source,
+        mirrors: Mirrors,
+        total: int,
         *,
         quick: bool,
-        total: int,
     ) -> None:
         self.connection, self.view, self.asked = connection, view, asked
-        self.source, self.quick, self.total = source, quick, total
-        self.where = conditions(view, asked)
+        self.source, self.mirrors, self.total, self.quick = source, mirrors, total, quick
+        self.where = conditions(view, asked, joined=source.joined)
 
     def page(self, place: Place) -> Page:
         """The rows, and where the pages beside them start."""
@@ -97,10 +101,13 @@ class _Reader:
         if not self.where:
             return self.total
         clause, values = _where(self.where)
+        table = self.source.table
         if self.quick:
-            return int(self.source.ask(f"SELECT count(*) FROM {self.source.table}{clause}", values)[0][0])
-        some = f"SELECT 1 FROM {self.source.table}{clause} LIMIT {COUNT_LIMIT + 1}"
-        return int(self.source.ask(f"SELECT count(*) FROM ({some})", values)[0][0])
+            sql = f"SELECT count(*) FROM {table}{clause}"
+        else:
+            sql = f"SELECT count(*) FROM (SELECT 1 FROM {table}{clause} LIMIT {COUNT_LIMIT + 1})"
+        asked = (self.quick, clause, values)
+        return self.mirrors.counted(self.view, asked, lambda: int(self.source.ask(sql, values)[0][0]))
 
     def start(self, place: Place) -> tuple[int, Stored] | None:
         """The number and the sorted cell of the row that `place` names; None when it is gone, or for an end."""

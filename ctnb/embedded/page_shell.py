@@ -7,7 +7,7 @@ import hashlib
 import sqlite3
 from html import escape
 
-from .answers import HTML, Account, Action, Answer, Call, Names, Refused
+from .answers import HTML, Account, Action, Answer, Call, Names, Refused, legacy
 from .page_style import CSS
 
 POLICY = (
@@ -60,6 +60,13 @@ def guarded(action: Action) -> Action:
             return action(call, connection, names)
         except Refused as refused:
             return _refusal(refused, call.account)
+        except sqlite3.OperationalError as error:
+            if "interrupted" not in str(error):
+                raise
+        message = (
+            "This took longer than the portal lets a question take. Ask for less, or try again in a minute."
+        )
+        return _refusal(legacy(503, "request-timeout", message), call.account)
 
     return guarded
 
@@ -76,7 +83,12 @@ def counted(number: int, word: str) -> str:
 
 
 def _refusal(refused: Refused, account: Account | None) -> Answer:
-    titles = {401: "Sign in to read this", 403: "You may not read this", 404: "There is nothing here"}
+    titles = {
+        503: "That took too long",
+        401: "Sign in to read this",
+        403: "You may not read this",
+        404: "There is nothing here",
+    }
     title = titles.get(refused.status, "That did not work")
     button = '<a class="button" href="/sign-in">Sign in</a> ' if refused.status == 401 else ""
     body = (
