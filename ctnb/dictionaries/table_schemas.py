@@ -30,7 +30,8 @@ _OWN_KEYS = ("name", "header", "position", "label", "type", "scale", "format", "
 
 TYPES: dict[str, tuple[str, str]] = {
     "text": ("string", "default"), "code": ("string", "default"), "url": ("string", "uri"),
-    "point": ("string", "default"), "file": ("string", "default"), "integer": ("integer", "default"), "number": ("number", "default"),
+    "point": ("string", "default"), "file": ("string", "default"),
+    "integer": ("integer", "default"), "number": ("number", "default"),
     "money": ("number", "default"), "percent": ("number", "default"), "date": ("date", "default"),
     "timestamp": ("datetime", "default"), "boolean": ("boolean", "default"),
 }  # fmt: skip
