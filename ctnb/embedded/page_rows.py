@@ -94,7 +94,11 @@ class _Reader:
         following = bool(sids) and (start is not None if backwards else more)
         rows = self.rows(sids)
         ends = (rows[0][0] if previous else None, rows[-1][0] if following else None)
-        first = self.position(sids[0]) if sids and previous else 1
+        first: int | None = offset + 1 if sids else 1
+        if place.before == END and backwards:
+            first = None if self.where and not self.quick else found - len(sids) + 1
+        elif sids and previous and not place.at:
+            first = self.position(sids[0])
         return Page([row[1:] for row in rows], *ends, found=found, first=first)
 
     def count(self) -> int:
