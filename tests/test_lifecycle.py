@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,10 +92,50 @@ def test_a_run_publishes_to_opendatasoft_and_its_record_holds_no_key(
     assert [row["people"] for row in rows(made)] == [24, 12, 12, 12, 24]
     key = (project.notebooks / fp.SLUG / "portal.yml").read_text()
     assert "CITY_PUSH_KEY" in key
-    import os
 
     secrets = [os.environ["CITY_PUSH_KEY"], os.environ["CITY_API_KEY"]]
     assert fp.found_in(project.runs, secrets) == {}
+    assert verification.verify(project).faults == ()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from ctnb import flows, settings
+from ctnb.clients import opendatasoft
+write = getattr(opendatasoft.Opendatasoft, sys.argv[2])
+def killed(self, *given):
+    if sys.argv[3] == "after":
+        write(self, *given)
+    os.kill(os.getpid(), 9)
+setattr(opendatasoft.Opendatasoft, sys.argv[2], killed)
+flows.run("visits", project=settings.load(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("call", "moment"), [("push", "before"), ("push", "after"), ("delete", "before")])
+def test_a_push_that_was_killed_half_way_ends_with_the_right_rows(
+    city: tuple[Project, Ods], pool: KernelPool, call: str, moment: str
+) -> None:
+    """kill -9 before or after a push, or between pushing and deleting: what is half done is taken back, then sent."""
+    project, made = city
+    fp.change(project, "dataset.yml", "mode: upsert", "mode: replace")
+    fp.accept_other_towns(project)
+    assert fp.run(project, pool).status == "released"
+    fp.write_people(project, fp.people(rows=24, towns=("Andover", "Norfolk")))
+    text = (project.notebooks / fp.SLUG / "dataset.yml").read_text(encoding="utf-8")
+    bounds = "  removes: {rows: 10, reason: Towns leave the register of visits now and then.}\nguards: {row_drop: 1}\n"
+    (project.notebooks / fp.SLUG / "dataset.yml").write_text(
+        text.rstrip("\n") + "\n" + bounds, encoding="utf-8"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, str(project.root), call, moment], check=False, timeout=120
+    )
+    assert process.returncode == -9
+    again = fp.run(project, pool)
+    assert again.status == "released", again.reason
+    assert rows(made) == [{"town": "Andover", "people": 12}, {"town": "Norfolk", "people": 12}]
     assert verification.verify(project).faults == ()
 
 

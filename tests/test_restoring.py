@@ -47,7 +47,7 @@ def twice(folder: Path, pool: KernelPool, **options: bool) -> tuple[Project, Run
     first = fp.run(project, pool)
     assert first.status == "released", first.reason
     fp.write_people(project, fp.people(rows=24, towns=NORTH))
-    second = fp.run(project, pool, overrides=[fp.FEWER])
+    second = fp.run(project, pool, overrides=[fp.FEWER, fp.GONE])
     assert second.status == "released", second.reason
     return project, first, second
 
