@@ -154,7 +154,7 @@ def test_cells_that_do_not_convert_are_counted_and_nothing_is_applied(
     """Errors are read before anything is applied; the message names columns and counts, never a cell."""
     uid = dataset(portal, (COLUMNS[0], COLUMNS[1], Column(name="place", type="url", role="plain")))
     wrong = (COLUMNS[1], Column(name="place", type="point", role="plain"))
-    given = table(tmp_path, "('01', 'Xanthippe'), ('02', 'POINT (1.000000 2.000000)')", wrong)
+    given = table(tmp_path, "('01', 'POINT (Xanthippe Quill)'), ('02', 'POINT (1.000000 2.000000)')", wrong)
     with pytest.raises(PublishRefused) as caught:
         portal.send(uid, change(given, "append"), journal)
     assert caught.value.what == "The portal would set rows aside: 1 cells of place."

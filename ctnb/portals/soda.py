@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ctnb import tables
 from ctnb.clients.socrata import FieldSpec
 from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
 from ctnb.portals.interface import Change
 from ctnb.tables import Table
-from ctnb.values import TYPES, Kind, parquet_type, parse_sql, quote_name
+from ctnb.values import TYPES, Kind, canonical_sql, parquet_type, parse_sql, quote_name, quote_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,9 +30,9 @@ def encode(table: Table) -> bytes:
     """
     The rows of `table` as a JSON array of objects; an empty cell is an explicit null, which clears it.
 
-    Raises PublishRefused when a timestamp is finer than the portal's milliseconds.
+    Raises PublishRefused for cells that the portal cannot hold.
     """
-    return b"[" + b",\n".join(row for rows in _rows(table, {}) for row in rows) + b"]"
+    return b"[" + b",\n".join(_pieces(table, deleted=False)) + b"]"
 
 
 def encode_change(change: Change, limit: int) -> bytes | None:
@@ -43,28 +41,85 @@ def encode_change(change: Change, limit: int) -> bytes | None:
 
     Rows to delete are their keys, marked `:deleted`. Raises PublishRefused as `encode` does.
     """
-    marks = {":deleted": True} if change.kind == "delete" else {}
     parts: list[bytes] = []
     size = 2
-    for rows in _rows(change.table, marks):
-        parts += rows
-        size += sum(map(len, rows)) + 2 * len(rows)
-        if size > limit:
+    for piece in _pieces(change.table, deleted=change.kind == "delete"):
+        parts.append(piece)
+        size += len(piece) + 2
+        if size > limit or (len(parts) == 1 and size / ENCODED_ROWS * change.table.rows > 2 * limit):
             return None
     return b"[" + b",\n".join(parts) + b"]"
 
 
-def _rows(table: Table, marks: dict[str, bool]) -> Iterator[list[bytes]]:
-    """The JSON objects of some thousand rows at a time."""
-    names = [column.name for column in table.columns]
-    writers: list[Callable[[Any], Any]] = [_WRITERS.get(column.type, _same) for column in table.columns]
-    for batch in table.batches(ENCODED_ROWS):
-        columns = [
-            [None if value is None else write(value) for value in batch.column(name).to_pylist()]
-            for name, write in zip(names, writers, strict=True)
-        ]
-        rows = (dict(zip(names, row, strict=True)) | marks for row in zip(*columns, strict=True))
-        yield [json.dumps(row).encode() for row in rows]
+def check(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> None:
+    """Raise PublishRefused when the relation `source` has cells that a Socrata portal cannot hold, by column."""
+    if any(column.type == "file" for column in columns):
+        raise PublishRefused(
+            "A Socrata portal takes files as attachments or as a dataset of their own, not as cells of a row.",
+            hint="Leave columns of type file out of what is published there.",
+        )
+    fine = meeting(connection, source, columns, ("timestamp",), "epoch_us({}) % 1000 <> 0")
+    if fine:
+        raise PublishRefused(
+            f"Timestamps of {', '.join(fine)} are finer than the portal's milliseconds.",
+            hint="Round them in the transform.",
+        )
+    shape = f"NOT regexp_full_match({{}}, {quote_text(POINT.pattern)})"
+    wrong = meeting(connection, source, columns, ("point",), shape)
+    if wrong:
+        raise PublishRefused(
+            f"Points of {', '.join(wrong)} cannot be written.",
+            hint="Declare the column as type point in the contract.",
+        )
+
+
+def meeting(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column], types: Sequence[str],
+    condition: str,
+) -> list[str]:  # fmt: skip
+    """The columns of these types in which some cell of `source` meets the SQL `condition`."""
+    asked = [column.name for column in columns if column.type in types]
+    if not asked:
+        return []
+    counts = ", ".join(f"count(*) FILTER (WHERE {condition.format(quote_name(name))})" for name in asked)
+    row = connection.execute(f"SELECT {counts} FROM {source}").fetchall()[0]
+    return [name for name, count in zip(asked, row, strict=True) if count]
+
+
+def text_sql(column: Column) -> str:
+    """SQL for the text of a cell as a Socrata portal takes it: canonical, dates with the time it gives them."""
+    text = canonical_sql(Kind(column.type, column.kind.scale), quote_name(column.name))
+    if column.type == "date":
+        return f"({text}) || 'T00:00:00.000'"
+    return f"left({text}, 23)" if column.type == "timestamp" else text
+
+
+def _pieces(table: Table, *, deleted: bool) -> Iterator[bytes]:
+    """The JSON objects of some thousand rows at a time, with commas between."""
+    cells = [f"{quote_text(column.name)}: {_json_sql(column)}" for column in table.columns]
+    if deleted:
+        cells.append("':deleted': true")
+    source = f"read_parquet({quote_text(str(table.path))})"
+    with tables.connect(threads=2) as connection:
+        check(connection, source, table.columns)
+        found = connection.sql(f"SELECT to_json({{{', '.join(cells)}}}) FROM {source}")
+        for batch in found.to_arrow_reader(ENCODED_ROWS):
+            yield ",\n".join(batch.column(0).to_pylist()).encode()
+
+
+def _json_sql(column: Column) -> str:
+    """SQL for a cell as JSON: numbers are texts, which keep their digits."""
+    name = quote_name(column.name)
+    if column.type == "boolean":
+        return name
+    if column.type == "url":
+        return f"CASE WHEN {name} IS NOT NULL THEN {{'url': {name}}} END"
+    if column.type == "point":
+        numbers = ", ".join(
+            f"TRY_CAST(regexp_extract({name}, {quote_text(POINT.pattern)}, {at}) AS DOUBLE)" for at in (1, 2)
+        )
+        return f"CASE WHEN {name} IS NOT NULL THEN {{'type': 'Point', 'coordinates': [{numbers}]}} END"
+    return text_sql(column)
 
 
 def load(
@@ -120,50 +175,3 @@ def _text(column: Column, value: Any) -> str | None:
         if value.get("type") == "Point":
             return "POINT ({} {})".format(*(f"{number:.6f}" for number in value["coordinates"][:2]))
     return str(value)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _number(value: Any) -> str:
-    return format(value, "f") if isinstance(value, Decimal) else str(value)  # never 0E-7
-
-
-def _date(value: dt.date) -> str:
-    return f"{value.isoformat()}T00:00:00.000"
-
-
-def _timestamp(value: dt.datetime) -> str:
-    if value.microsecond % 1000:
-        raise PublishRefused(
-            "A timestamp is finer than the portal's milliseconds.", hint="Round it in the transform."
-        )
-    return value.isoformat(timespec="milliseconds")
-
-
-def _url(value: str) -> dict[str, str]:
-    return {"url": value}
-
-
-def _file(value: str) -> str:
-    raise PublishRefused(
-        "A Socrata portal takes files as attachments or as a dataset of their own, not as cells of a row.",
-        hint="Leave columns of type file out of what is published there.",
-    )
-
-
-def _point(value: str) -> dict[str, Any]:
-    found = POINT.fullmatch(value)
-    if not found:
-        raise PublishRefused(
-            "A point cannot be written.", hint="Declare its column as type point in the contract."
-        )
-    return {"type": "Point", "coordinates": [float(found[1]), float(found[2])]}
-
-
-_WRITERS: dict[str, Callable[[Any], Any]] = {
-    "integer": _number, "number": _number, "money": _number, "percent": _number,
-    "date": _date, "timestamp": _timestamp, "url": _url, "point": _point,
-    "file": _file,
-}  # fmt: skip

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ctnb import tables
 from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
+from ctnb.portals import soda
 from ctnb.tables import Table
-from ctnb.values import Kind, canonical_sql, quote_name, quote_text
-
-if TYPE_CHECKING:
-    import duckdb
+from ctnb.values import quote_name, quote_text
 
 CONTENT_TYPE = "text/csv"
 ROWS_AT_ONCE = 20_000
@@ -103,20 +101,14 @@ def prepare(table: Table) -> Upload:
     """
     `table` ready to be sent.
 
-    Raises PublishRefused when a timestamp is finer than the portal's milliseconds, or a text is the sign that stands
-    for an empty one.
+    Raises PublishRefused for cells that the portal cannot hold, or a text that is the sign for an empty one.
     """
+    texts = ("text", "code", "url")
     with tables.connect(threads=2) as connection:
         source = f"read_parquet({quote_text(str(table.path))})"
-        fine = _meeting(connection, source, table.columns, ("timestamp",), "epoch_us({}) % 1000 <> 0")
-        if fine:
-            raise PublishRefused(
-                f"Timestamps of {', '.join(fine)} are finer than the portal's milliseconds.",
-                hint="Round them in the transform.",
-            )
-        texts = ("text", "code", "url")
-        marked = _meeting(connection, source, table.columns, texts, "{} = ''")
-        taken = _meeting(connection, source, table.columns, texts, f"{{}} = {quote_text(EMPTY_TEXT)}")
+        soda.check(connection, source, table.columns)
+        marked = soda.meeting(connection, source, table.columns, texts, "{} = ''")
+        taken = soda.meeting(connection, source, table.columns, texts, f"{{}} = {quote_text(EMPTY_TEXT)}")
     if taken:
         raise PublishRefused(
             f"Texts of {', '.join(taken)} are a sign of Unicode's private use that cannot be sent.",
@@ -125,25 +117,9 @@ def prepare(table: Table) -> Upload:
     return Upload(table, frozenset(marked))
 
 
-def _meeting(
-    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column], types: Sequence[str],
-    condition: str,
-) -> list[str]:  # fmt: skip
-    """The columns of these types in which some cell meets `condition`."""
-    asked = [column.name for column in columns if column.type in types]
-    if not asked:
-        return []
-    counts = ", ".join(f"count(*) FILTER (WHERE {condition.format(quote_name(name))})" for name in asked)
-    row = connection.execute(f"SELECT {counts} FROM {source}").fetchall()[0]
-    return [name for name, count in zip(asked, row, strict=True) if count]
-
-
 def _text_sql(column: Column, marked: bool) -> str:
-    """The text of a cell as it is sent: canonical, dates with the time that the portal gives them."""
+    """The text of a cell as it is sent."""
     name = quote_name(column.name)
     if marked:
         return f"CASE WHEN {name} = '' THEN {quote_text(EMPTY_TEXT)} ELSE {name} END"
-    text = canonical_sql(Kind(column.type, column.kind.scale), name)
-    if column.type == "date":
-        return f"({text}) || 'T00:00:00.000'"
-    return f"left({text}, 23)" if column.type == "timestamp" else text
+    return soda.text_sql(column)

@@ -1,0 +1,313 @@
+"""
+What publishing to Socrata costs beside the clients there are, over TLS on this machine.
+
+    python benchmarks/publishing.py [--rows 1000000] [--repeat 3] [--end-to-end] [--only NAME ...]
+
+A seeded Parquet table of 12 columns in a temporary folder. In turn, each in a process of its own, into a server that
+counts bytes and answers as a portal does:
+
+    sodapy       replace() of a list of dicts
+    RSocrata     its way: the whole data frame as one JSON text, in one PUT
+    socrata-py   csv(file), the making of the CSV by DuckDB counted
+    ctnb         Portal.send, a draft revision streamed from Parquet
+
+With --end-to-end, socrata-py and ctnb against one embedded portal, until the rows are applied. Prints medians of
+seconds and of CPU seconds, ratios to ctnb, bytes that arrived, and the peak memory of each process. Needs the clients
+of requirements-servers: sodapy and socrata-py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from ctnb import tables
+from ctnb.contracts.columns import Column
+from ctnb.embedded.certificates import own_certificate, tls_context
+from ctnb.embedded.drafts import revision_links, source_links
+from ctnb.values import TYPES as SODA
+
+TYPES = {
+    "id": "code", "town": "text", "zip": "code", "issued": "date", "updated": "timestamp", "fee": "money",
+    "visits": "integer", "share": "percent", "active": "boolean", "place": "point", "latitude": "number",
+    "remark": "text",
+}  # fmt: skip
+COLUMNS = tuple(Column(name=name, type=kind, role="plain") for name, kind in TYPES.items())  # type: ignore[arg-type]
+ROWS_SQL = """
+    SELECT
+        lpad(i::VARCHAR, 9, '0') AS id,
+        'Town of ' || (i * 7919 % 169) AS town,
+        lpad((i * 31 % 99999)::VARCHAR, 5, '0') AS zip,
+        DATE '2015-01-01' + (i % 3000)::INT AS issued,
+        TIMESTAMP '2020-01-01' + INTERVAL 1 MINUTE * i AS updated,
+        (i * 137 % 100000 / 100)::DECIMAL(18,2) AS fee,
+        i % 90 AS visits,
+        (i % 10000 / 100)::DECIMAL(18,2) AS share,
+        i % 3 = 0 AS active,
+        'POINT (-72.' || (100000 + i % 800000) || ' 41.' || (100000 + i % 700000) || ')' AS place,
+        (41 + i % 1000000 / 1000000)::DECIMAL(18,6) AS latitude,
+        CASE WHEN i % 5 > 0 THEN 'Remark, "' || i || '" as it was written' END AS remark
+    FROM range({rows}) AS r(i)
+"""
+UID, BASE = "abcd-1234", "/api/publishing/v1"
+
+MEASURED = """
+import json, resource, sys, time
+from pathlib import Path
+facts = json.loads(sys.argv[1])
+began, cpu = time.perf_counter(), time.process_time()
+{work}
+print(json.dumps([time.perf_counter() - began, time.process_time() - cpu,
+                  resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+WORK = {
+    "sodapy": """
+import pyarrow.parquet as pq
+from sodapy import Socrata
+client = Socrata(facts["domain"], None, username=facts["user"], password=facts["password"], timeout=600)
+rows = pq.read_table(facts["table"]).to_pylist()
+plain = [{k: v if v is None or isinstance(v, (str, int, bool)) else str(v) for k, v in row.items()} for row in rows]
+client.replace(facts["uid"], plain)
+""",
+    "RSocrata": """
+import pandas as pd, requests
+text = pd.read_parquet(facts["table"]).astype(str).to_json(orient="records")
+requests.put("https://" + facts["domain"] + "/resource/" + facts["uid"] + ".json", data=text.encode(),
+             headers={"Content-Type": "application/json"}, auth=(facts["user"], facts["password"]), timeout=600)
+""",
+    "socrata-py": """
+import duckdb
+from socrata import Socrata
+from socrata.authorization import Authorization
+made = facts["table"] + ".csv"
+connection = duckdb.connect()
+connection.execute("SET threads=2")
+connection.execute("COPY (FROM read_parquet('" + facts["table"] + "')) TO '" + made + "' (FORMAT csv)")
+client = Socrata(Authorization(facts["domain"], facts["user"], facts["password"]))
+view = client.views.lookup(facts["uid"])
+revision = view.revisions.create_replace_revision()
+with open(made, "rb") as file:
+    source = revision.create_upload("rows.csv").csv(file)
+if facts["apply"]:
+    output = source.wait_for_finish(sleeptime=0.2).get_latest_input_schema().get_latest_output_schema()
+    revision.apply(output_schema=output.wait_for_finish(sleeptime=0.2)).wait_for_finish(sleeptime=0.2)
+""",
+    "ctnb": """
+from ctnb.clients.socrata import Credentials, Socrata
+from ctnb.portals.interface import Change
+from ctnb.portals.journal import Journal
+from ctnb.portals.socrata import SocrataPortal
+from ctnb.tables import Table, open_columns
+import pyarrow.parquet as pq
+path = Path(facts["table"])
+table = Table(path, open_columns(path), pq.read_metadata(path).num_rows, "sha256:file", "sha256:rows")
+client = Socrata("https://" + facts["domain"], Credentials(facts["user"], facts["password"]), timeout_s=600,
+                 ca_file=Path(facts["certificate"]))
+change = Change("replace", table, table.columns, (), "token-" + str(began))
+SocrataPortal("sink", client).send(facts["uid"], change, Journal(path.with_suffix(".jsonl")))
+""",
+}
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--end-to-end", action="store_true")
+    parser.add_argument("--only", nargs="*", default=list(WORK), choices=list(WORK))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with tables.connect(threads=2) as connection:
+            tables.write(connection, ROWS_SQL.format(rows=given.rows), COLUMNS, folder / "rows.parquet")
+        with sink(folder, given.rows) as (facts, counted):
+            _report("into the counting server", _measure(given.only, facts, given.repeat, counted))
+        if given.end_to_end:
+            with embedded(folder) as facts:
+                both = [name for name in given.only if name in ("socrata-py", "ctnb")]
+                _report("against the embedded portal", _measure(both, facts, given.repeat, [0]))
+
+
+def _measure(
+    names: list[str], facts: dict[str, Any], repeat: int, counted: list[int]
+) -> dict[str, list[list[float]]]:
+    """Seconds, CPU seconds, MB of memory and MB that arrived, of each run of each client, taken in turn."""
+    found: dict[str, list[list[float]]] = {name: [] for name in names}
+    environment = {**os.environ, "REQUESTS_CA_BUNDLE": facts["certificate"], "PYTHONWARNINGS": "ignore"}
+    for _ in range(repeat):
+        for name in names:
+            counted[0] = 0
+            command = [sys.executable, "-c", MEASURED.format(work=WORK[name]), json.dumps(facts)]
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+            if done.returncode:
+                raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
+            found[name].append([*json.loads(done.stdout.splitlines()[-1]), counted[0] / 1e6])
+    return found
+
+
+def _report(where: str, found: dict[str, list[list[float]]]) -> None:
+    print(f"\n{where}")
+    print(f"{'':12}{'seconds':>10}{'CPU s':>10}{'to ctnb':>10}{'MB memory':>12}{'MB arrived':>12}")
+    medians = {
+        name: [statistics.median(column) for column in zip(*runs, strict=True)]
+        for name, runs in found.items()
+    }
+    ours = medians.get("ctnb", [float("nan")])[0]
+    for name, (seconds, cpu, memory, arrived) in medians.items():
+        print(f"{name:12}{seconds:10.2f}{cpu:10.2f}{seconds / ours:10.2f}{memory:12.0f}{arrived:12.1f}")
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[dict[str, Any]]:
+    """The facts of an embedded portal that speaks TLS, with a dataset without columns."""
+    import time
+
+    import requests
+
+    from ctnb.embedded.accounts import add_account
+
+    file, address_file = folder / "portal.sqlite", folder / "address.json"
+    user, password = add_account(file, "Pat Publisher", "publisher")
+    command = [
+        sys.executable,
+        "-m",
+        "ctnb.embedded",
+        "--file",
+        str(file),
+        "--tls",
+        "--address-file",
+        str(address_file),
+    ]
+    with (folder / "portal.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        while not address_file.exists():
+            time.sleep(0.05)
+        url, certificate = (
+            json.loads(address_file.read_text())["url"],
+            str(file.with_suffix(".certificate.pem")),
+        )
+        columns = [
+            {"name": name, "fieldName": name, "dataTypeName": SODA[kind].soda} for name, kind in TYPES.items()
+        ]
+        session = requests.Session()
+        session.auth, session.verify, session.trust_env = (user, password), certificate, False
+        uid = session.post(f"{url}/api/views.json", json={"name": "Rows", "columns": columns}).json()["id"]
+        session.post(f"{url}/api/views/{uid}/publication.json")
+        yield {
+            "domain": url.removeprefix("https://"), "user": user, "password": password, "uid": uid, "apply": True,
+            "certificate": certificate, "table": str(folder / "rows.parquet"),
+        }  # fmt: skip
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def sink(folder: Path, rows: int) -> Iterator[tuple[dict[str, Any], list[int]]]:
+    """The facts of a server that counts the bytes of bodies, and its count."""
+    counted, lock = [0], threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            left = int(self.headers.get("Content-Length") or 0)
+            while left:
+                piece = self.rfile.read(min(left, 1 << 20))
+                left -= len(piece)
+                with lock:
+                    counted[0] += len(piece)
+            content = json.dumps(_answer(self.command, self.path.partition("?")[0], rows)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on stderr."""
+
+    certificate, key = own_certificate(folder / "sink", now=datetime.now(UTC))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = tls_context(certificate, key).wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield {
+            "domain": f"localhost:{server.server_port}", "user": "user", "password": "password", "uid": UID,
+            "apply": False, "certificate": str(certificate), "table": str(folder / "rows.parquet"),
+        }, counted  # fmt: skip
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _answer(method: str, path: str, rows: int) -> Any:
+    """What a portal says where everything is done at once."""
+    if path.startswith("/api/views"):
+        return {"id": UID, "name": "Rows", "columns": [], "rowsUpdatedAt": 1}
+    if path.startswith("/resource"):
+        return {"Rows Created": rows, "Rows Updated": 0, "Rows Deleted": 0, "Errors": 0}
+    if method == "GET" and path == f"{BASE}/revision/{UID}":
+        return []
+    if re.search(r"/apply(/\d+)?$", path):
+        job = {"id": 9, "status": "successful", "log": [], "finished_at": "2026-01-01T00:00:00"}
+        return {"resource": job, "links": {"show": f"{BASE}/revision/{UID}/0/apply/9"}}
+    if path.endswith("/initiate"):
+        return {"preferred_upload_parallelism": 4, "preferred_chunk_size": 4 << 20}
+    if "/chunk/" in path and not path.endswith("/commit"):
+        return {"resource": {"seq_num": 0, "byte_offset": 0, "end_byte_offset": 0}, "links": {}}
+    if "/schema/" in path:
+        return {"resource": _output(rows), "links": {}}
+    if "/source" in path:
+        return {"resource": _source(rows), "links": source_links(3)}
+    revision = {
+        "id": 1, "fourfour": UID, "revision_seq": 0, "notes": None, "closed_at": None, "task_sets": [],
+        "action": {"type": "replace"}, "metadata": {"name": "Rows"},
+    }  # fmt: skip
+    return {"resource": revision, "links": revision_links(UID, 0)}
+
+
+def _source(rows: int) -> dict[str, Any]:
+    columns = [{"id": at, "field_name": name, "position": at} for at, name in enumerate(TYPES, 1)]
+    schema = {
+        "id": 4,
+        "total_rows": rows,
+        "num_row_errors": 0,
+        "input_columns": columns,
+        "output_schemas": [_output(rows)],
+    }
+    return {
+        "id": 3, "schemas": [schema], "parse_options": {}, "finished_at": "2026-01-01T00:00:00", "failed_at": None,
+        "filesize": 1, "source_type": {"type": "upload", "filename": "rows.csv"},
+    }  # fmt: skip
+
+
+def _output(rows: int) -> dict[str, Any]:
+    columns = [{"field_name": name, "transform": {"failed_at": None, "error_count": 0}} for name in TYPES]
+    return {
+        "id": 5, "input_schema_id": 4, "total_rows": rows, "error_count": 0, "completed_at": "2026-01-01T00:00:00",
+        "output_columns": columns,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
