@@ -54,7 +54,7 @@ def test_a_folder_without_a_project_is_told(tmp_path: Path) -> None:
         ("agency: x\n", "format: missing"),
         ("format: 2\n", "line 1, format: expected 1"),
         (CTNB_YML + "portal: {}\n", "line 3, portal: unknown key, did you mean 'portals'?"),
-        (CTNB_YML + "portals: {state: {kind: ckan}}\n", "expected 'embedded' or 'socrata'"),
+        (CTNB_YML + "portals: {state: {kind: ckan}}\n", "expected 'embedded', 'socrata' or 'opendatasoft'"),
         (CTNB_YML + "policies: {default: {smallest_clas: 5}}\n", "did you mean 'smallest_class'?"),
         (CTNB_YML + "policies: {default: {small_cell: 0}}\n", "expected greater than or equal to 1"),
         (CTNB_YML + "roots: /data\n", "line 3, roots: expected a list"),
