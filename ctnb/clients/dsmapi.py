@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
+from ctnb.clients.answers import objects, understood
 from ctnb.clients.exchanges import Exchange, said
 from ctnb.errors import ApprovalAwaited, PortalFailed, PublishRefused
 
@@ -94,7 +95,7 @@ class Dsmapi:
         """The revisions of a dataset, oldest first. Raises PortalFailed."""
         query = {"open": "true"} if still_open else None
         answer = self._exchange.get(f"{BASE}/revision/{quote(dataset_id)}", query)
-        found = [_revision(one) for one in (said(answer) if answer is not None else [])]
+        found = [_revision(one) for one in (objects(said(answer)) if answer is not None else [])]
         return sorted(found, key=lambda one: one.seq)
 
     def revision(self, dataset_id: str, seq: int) -> Revision:
@@ -123,6 +124,7 @@ class Dsmapi:
         answer = self._exchange.get(f"{BASE}/source/{number}")
         return _source(said(answer) if answer is not None else {})
 
+    @understood
     def initiate(self, source: Source, content_type: str) -> tuple[int, int]:
         """Say what the bytes will be; returns a chunk's bytes and how many chunks go at once. Raises PortalFailed."""
         told = self._exchange.rewrite(
@@ -176,6 +178,7 @@ class Dsmapi:
                 return found
         raise AssertionError  # the patience raises before it ends
 
+    @understood
     def transform(self, source: Source, columns: Sequence[Mapping[str, Any]]) -> Output:
         """
         The upload with `columns`, once the portal has worked them out.
@@ -200,6 +203,7 @@ class Dsmapi:
                 return _output(told)
         raise AssertionError  # the patience raises before it ends
 
+    @understood
     def apply(self, revision: Revision, output: int) -> int | None:
         """
         Ask to apply `revision`, once; returns the number of the job.
@@ -215,6 +219,7 @@ class Dsmapi:
             )
         return int(told["resource"]["id"])
 
+    @understood
     def applied(self, revision: Revision, job: int) -> Mapping[str, int]:
         """
         Wait until the job is over; returns the counts that the portal gives.
@@ -275,6 +280,7 @@ def _settle(waiting: deque[tuple[int, Future[Any]]], done: Callable[[int], None]
         done(one[0])
 
 
+@understood
 def _revision(told: Mapping[str, Any]) -> Revision:
     one = told["resource"]
     jobs = sorted(one.get("task_sets") or [], key=lambda job: int(job["id"]))
@@ -286,6 +292,7 @@ def _revision(told: Mapping[str, Any]) -> Revision:
     )  # fmt: skip
 
 
+@understood
 def _source(told: Mapping[str, Any]) -> Source:
     one = told["resource"]
     schemas = sorted(one.get("schemas") or [], key=lambda schema: int(schema["id"]))

@@ -10,6 +10,7 @@ becomes a GET, which changes nothing and says 200.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from requests.auth import HTTPBasicAuth
 from tenacity import stop_after_attempt
 
 from ctnb.clients.getting import (
+    NO_ADDRESS,
     PATIENCE_S,
     AgainError,
     checked_file,
@@ -37,6 +39,8 @@ ATTEMPTS = 4
 AGAIN = frozenset([429, 500, 502, 503, 504])
 CONNECTIONS = 8
 GOOD = (200, 201, 202)
+CODE = re.compile(r"[A-Za-z][A-Za-z_.-]{0,79}|[0-9]{1,5}")
+"""What may be the code of an error: a word, or a short number. An identifier of a person has more digits."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,8 @@ class Exchange:
             )  # fmt: skip
         except requests.RequestException as error:
             kind = type(error).__name__
+        except ValueError:  # of requests, which looks at a redirect before anybody asks; quotes it
+            kind = NO_ADDRESS
         else:
             if answer.status_code in AGAIN or answer.status_code == 202:
                 raise AgainError(f"status {answer.status_code}", _wait_s(answer))
@@ -169,13 +175,18 @@ class Exchange:
             )  # fmt: skip
         except requests.RequestException as error:
             return None, type(error).__name__, None
+        except ValueError:
+            return None, NO_ADDRESS, None
         return answer, f"status {answer.status_code}", _wait_s(answer)
 
     def _check(self, answer: requests.Response) -> None:
         if answer.status_code in GOOD:
             if "json" in answer.headers.get("Content-Type", "json") or not answer.content:
                 return
-            raise PortalFailed(f"The portal answered with {answer.headers['Content-Type']}, not JSON.")
+            raise PortalFailed(
+                f"The portal answered with {_kind(answer)}, not JSON.",
+                hint="Try again later; if it stays, check url: in ctnb.yml, and whether a login stands in between.",
+            )
         if 300 <= answer.status_code < 400:
             raise _moved(answer)
         code = error_code(answer.content)
@@ -208,9 +219,13 @@ def error_code(content: bytes) -> str:
     except ValueError:
         return ""
     code = told.get("code") or told.get("errorCode") or told.get("key") if isinstance(told, dict) else ""
-    if not isinstance(code, str) or len(code) >= 80:
-        return ""
-    return code if code.replace(".", "").replace("-", "").replace("_", "").isalnum() else ""
+    return code if isinstance(code, str) and CODE.fullmatch(code) else ""
+
+
+def _kind(answer: requests.Response) -> str:
+    """The kind of an answer without its parameters, where it is one."""
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind if re.fullmatch(r"(text|application|image)/[a-z.+-]{1,40}", kind) else "something"
 
 
 def _said_to_write(answer: requests.Response) -> Any:

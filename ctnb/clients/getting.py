@@ -47,6 +47,7 @@ PATIENCE_S = 120.0
 BODY_LIMIT = 64 << 20
 """Bytes of the largest answer that is taken into memory."""
 CHUNK_BYTES = 1 << 18
+NO_ADDRESS = "a redirect to no address"
 
 
 def _without_query(record: logging.LogRecord) -> bool:
@@ -56,7 +57,16 @@ def _without_query(record: logging.LogRecord) -> bool:
     return True
 
 
+def _without_header(record: logging.LogRecord) -> bool:
+    """Take the query, and what a portal sent where a header should stand, out of urllib3's warning about it."""
+    told = record.args if isinstance(record.args, tuple) else ()
+    record.args = tuple(type(one).__name__ if isinstance(one, BaseException) else one for one in told)
+    record.exc_info = record.exc_text = None
+    return _without_query(record)
+
+
 logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
+logging.getLogger("urllib3.connection").addFilter(_without_header)
 
 
 @dataclass(frozen=True)
@@ -250,6 +260,8 @@ class Getter:
             untrusted = True
         except requests.RequestException as error:
             told, wait_s = type(error).__name__, None
+        except ValueError:  # of requests, which looks at a redirect before anybody asks; quotes it
+            told, wait_s = NO_ADDRESS, None
         if untrusted:
             raise SourceFailed(
                 f"{self.who} cannot be trusted: its certificate does not verify, or TLS fails.",

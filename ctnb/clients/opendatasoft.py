@@ -22,7 +22,8 @@ import requests
 from tenacity import stop_after_attempt
 
 from ctnb import clock
-from ctnb.clients.getting import AgainError, is_private_way, nobody, repeating, retry_after
+from ctnb.clients.answers import not_understood, objects, understood
+from ctnb.clients.getting import NO_ADDRESS, AgainError, is_private_way, nobody, repeating, retry_after
 from ctnb.errors import PortalFailed, SettingsInvalid
 
 ATTEMPTS = 5
@@ -37,7 +38,9 @@ IDLE = frozenset(["idle", "error", "limit_reached"])
 """Statuses from which a dataset can be published; all others end by themselves."""
 PAGE, MOST = 100, 1000
 """Entries of a list that is paged through, and of one that is short; 1000 is the most that the portal gives."""
-_CODE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_CODE = re.compile(r"[A-Za-z][A-Za-z_.-]{0,79}|[0-9]{1,5}")
+"""What may be the code of an error: a word, or a short number. An identifier of a person has more digits."""
+_RECORD = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -128,6 +131,7 @@ class Opendatasoft:
 
     # -- automation: datasets
 
+    @understood
     def dataset(self, told: str) -> dict[str, Any] | None:
         """The dataset with the uid or the identifier `told`, as the portal lists it; None when there is none."""
         name = _safe(told)
@@ -142,11 +146,12 @@ class Opendatasoft:
         offset = 0
         while True:
             said = self.ask("GET", "/datasets/", params={"limit": PAGE, "offset": offset}) or {}
-            yield from said.get("results", [])
+            yield from objects(said.get("results", []))
             offset += PAGE
-            if offset >= int(said.get("total_count", 0)):
+            if offset >= _number(said.get("total_count", 0)):
                 return
 
+    @understood
     def status(self, uid: str) -> Status:
         """What the dataset is doing. Raises PortalFailed."""
         said = self.ask("GET", f"/datasets/{_safe(uid)}/status/") or {}
@@ -200,6 +205,7 @@ class Opendatasoft:
         self.ask("POST", f"/datasets/{_safe(uid)}/unpublish/", busy=True)
         self.settled(uid)
 
+    @understood
     def upload(self, uid: str, name: str, content: Any) -> str:
         """Upload a file (bytes or an open file) for the dataset and return its uid. Raises PortalFailed."""
         said = self.ask("POST", f"/datasets/{_safe(uid)}/resources/files/", files={"file": (name, content)})
@@ -212,7 +218,7 @@ class Opendatasoft:
     def listed(self, path: str) -> list[dict[str, Any]]:
         """All of a list that is short, e.g. a dataset's fields; empty where the portal has no such list."""
         said = self.ask("GET", path, params={"limit": MOST}, missing=True) or {}
-        return list(said.get("results", []) if isinstance(said, dict) else said)
+        return objects(said.get("results", []) if isinstance(said, dict) else said)
 
     def ask(
         self, method: str, path: str, body: Any = None, *, missing: bool = False, busy: bool = False, **options: Any
@@ -229,20 +235,28 @@ class Opendatasoft:
         if body is not None:
             options["json"] = body
         answer = self._asked(method, self.url + AUTOMATION + path, again=again, missing=missing, **options)
-        return None if answer is None or not answer.content.strip() else _json(answer)
+        if answer is None or not answer.content.strip():
+            return None
+        said = _json(answer)
+        if isinstance(said, (dict, list)):
+            return said
+        raise not_understood()
 
     # -- explore
 
+    @understood
     def described(self, dataset_id: str) -> dict[str, Any] | None:
         """Fields and metadata of a published dataset; None when it is not published, or not for this key."""
         answer = self._asked("GET", f"{self.url}{EXPLORE}/{_safe(dataset_id)}", again=True, missing=True)
         return None if answer is None else dict(_json(answer))
 
+    @understood
     def count(self, dataset_id: str) -> int:
         """How many records a published dataset has; 0 for one that is not published."""
         said = self.records(dataset_id, limit="0")
         return 0 if said is None else int(said.get("total_count", 0))
 
+    @understood
     def records(self, dataset_id: str, **query: str) -> dict[str, Any] | None:
         """One page of records under an ODSQL `query`; None when the dataset is not published."""
         address = f"{self.url}{EXPLORE}/{_safe(dataset_id)}/records"
@@ -250,9 +264,10 @@ class Opendatasoft:
         answer = self._asked("GET", address, again=True, missing=True, params=told)
         return None if answer is None else dict(_json(answer))
 
+    @understood
     def record(self, dataset_id: str, record_id: str) -> dict[str, Any] | None:
         """One record by the portal's own id; None when there is none."""
-        if not _CODE.fullmatch(record_id):
+        if not _RECORD.fullmatch(record_id):
             return None
         address = f"{self.url}{EXPLORE}/{_safe(dataset_id)}/records/{record_id}"
         told = {"lang": "en", "timezone": "UTC"}
@@ -328,6 +343,8 @@ class Opendatasoft:
             )  # fmt: skip
         except requests.RequestException as error:
             kind = type(error).__name__
+        except ValueError:  # of requests, which looks at a redirect before anybody asks; quotes it
+            kind = NO_ADDRESS
         else:
             if answer.status_code not in AGAIN:
                 return answer
@@ -365,6 +382,11 @@ def _safe(name: str) -> str:
         "The id in portal.yml is not one of an Opendatasoft dataset.",
         hint="Write its uid, da_ and six marks, or its identifier, as in its address.",
     )
+
+
+@understood
+def _number(told: Any) -> int:
+    return int(told)
 
 
 def _plain(word: str) -> str:

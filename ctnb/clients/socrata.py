@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ctnb.clients.answers import objects, understood
 from ctnb.clients.exchanges import ATTEMPTS as ATTEMPTS
 from ctnb.clients.exchanges import Credentials as Credentials
 from ctnb.clients.exchanges import Exchange, said
@@ -85,12 +86,13 @@ class Socrata:
         while True:
             query = {"limit": PAGE_VIEWS, "page": number}
             answer = self.exchange.get("/api/views.json", query, missing=True)
-            page = said(answer) if answer is not None else []
+            page = objects(said(answer)) if answer is not None else []
             yield from page
             if len(page) < PAGE_VIEWS:
                 return
             number += 1
 
+    @understood
     def create(
         self, words: Mapping[str, Any], fields: Sequence[FieldSpec], row_identifier: str | None
     ) -> str:
@@ -109,6 +111,7 @@ class Socrata:
             body["metadata"] = {**body.get("metadata", {}), "rowIdentifier": row_identifier}
         return str(self.exchange.write("POST", "/api/views.json", body)["id"])
 
+    @understood
     def publish(self, dataset_id: str) -> str:
         """Make the working copy a dataset, private; returns its id, which may be another. Raises PortalFailed."""
         published = self.exchange.write("POST", f"/api/views/{dataset_id}/publication.json")
@@ -129,6 +132,7 @@ class Socrata:
         value = "public.read" if public else "private"
         self.exchange.rewrite("PUT", f"/api/views/{dataset_id}.json?method=setPermission&value={value}")
 
+    @understood
     def count(self, dataset_id: str) -> int:
         """How many rows the dataset has. Raises PortalFailed."""
         rows = self._select(dataset_id, "count(*) as n")
@@ -167,12 +171,12 @@ class Socrata:
             path = f"/resource/{dataset_id}.json"
             answer = self.exchange.get(path, query, missing=self._has_token)
             if answer is not None:
-                return list(said(answer))
+                return objects(said(answer))
         body: dict[str, Any] = {"query": f"SELECT {select}", "includeSynthetic": False}
         if page is not None:
             body["query"] += " ORDER BY `:id`"
             body["page"] = {"pageNumber": page + 1, "pageSize": PAGE_ROWS}
-        return list(self.exchange.rewrite("POST", f"/api/v3/views/{dataset_id}/query.json", body))
+        return objects(self.exchange.rewrite("POST", f"/api/v3/views/{dataset_id}/query.json", body))
 
     def replace(self, dataset_id: str, body: bytes) -> Upserted:
         """All rows at once become those of `body`, a JSON array. Not retried. Raises PortalFailed."""
@@ -191,6 +195,7 @@ class Socrata:
         """
         return self._write("POST", dataset_id, body, keys=keys)
 
+    @understood
     def _write(self, method: str, dataset_id: str, body: bytes, keys: int = -1) -> Upserted:
         told = self.exchange.write(method, f"/resource/{dataset_id}.json", body)
         counts = told if isinstance(told, dict) else {}
@@ -205,6 +210,7 @@ class Socrata:
         return done
 
 
+@understood
 def _view(told: Mapping[str, Any]) -> View:
     columns = [column for column in told.get("columns", []) if not column["fieldName"].startswith(":")]
     fields = tuple(

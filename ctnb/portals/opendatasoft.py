@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from ctnb import digests, tables
+from ctnb.clients.answers import understood
 from ctnb.clients.opendatasoft import EXPLORE, Opendatasoft, PushPlace
 from ctnb.contracts.columns import Column
 from ctnb.errors import PortalFailed, PublishRefused, UsageError
@@ -81,6 +82,7 @@ class OpendatasoftPortal:
         """Opendatasoft's field type for `column`."""
         return TYPES[column.type].opendatasoft
 
+    @understood
     def there(self, dataset_id: str) -> There | None:
         """
         What the portal says of a dataset; None when it has no such dataset.
@@ -145,6 +147,7 @@ class OpendatasoftPortal:
         )
         return next(ids, None)
 
+    @understood
     def create(self, described: Described, token: str) -> str:
         """Create a restricted dataset without rows and return its uid. Raises PortalFailed."""
         slug = f"{_slug(described.title)}-{_mark(token)}"
@@ -154,6 +157,7 @@ class OpendatasoftPortal:
         bring_up_to_date(self.client, str(made["uid"]), described)
         return str(made["uid"])
 
+    @understood
     def describe(self, dataset_id: str, described: Described) -> None:
         """Bring title, description, metadata and columns' words up to date: read, changed, written."""
         known = self._must(dataset_id)
@@ -189,6 +193,7 @@ class OpendatasoftPortal:
         if known.restricted == public:
             self.client.ask("PUT", f"/datasets/{known.uid}/", {"is_restricted": not public})
 
+    @understood
     def share(self, dataset_id: str, people: Sequence[str]) -> None:
         """Let exactly these accounts (mail addresses) read the dataset while it is restricted. Raises PortalFailed."""
         path, kept = f"/datasets/{self._must(dataset_id).uid}/security/users/", set()
@@ -221,6 +226,7 @@ class OpendatasoftPortal:
         self.client.ask("POST", path, busy=True)
         self.client.settled(known.uid)
 
+    @understood
     def schedule(self, dataset_id: str, cron: str, ours: Collection[str]) -> tuple[bool, int]:
         """
         Let the portal process the dataset by `cron`, in Paris time, in place of what is among `ours`.
@@ -243,6 +249,7 @@ class OpendatasoftPortal:
         said = self.client.record(slug, record_id)
         return records.texts(said, columns, lambda one: self.client.file(slug, one)) if said else {}
 
+    @understood
     def _realtime(self, uid: str) -> str:
         """The uid of the dataset's only realtime source. Raises UsageError."""
         found = [str(one["uid"]) for one in self.client.resources(uid) if "realtime" in str(one.get("type"))]
@@ -404,6 +411,7 @@ class OpendatasoftPortal:
             )
         return Sent(change.table.rows, size, 3, reference=uploaded)
 
+    @understood
     def _file_resource(self, known: _Known) -> str:
         """The uid of the file source that ctnb made, empty when there is no source. Raises PublishRefused."""
         there = self.client.resources(known.uid)
@@ -417,6 +425,7 @@ class OpendatasoftPortal:
 
     # -- what is known of a dataset
 
+    @understood
     def _names(self, known: _Known, columns: Sequence[Column]) -> list[str]:
         """The names of those `columns` that the published dataset has."""
         there = (
@@ -438,6 +447,7 @@ class OpendatasoftPortal:
                 hint="Opendatasoft replaces records whole: write them into dataset.yml, or take them out there.",
             )
 
+    @understood
     def _find(self, dataset_id: str) -> _Known | None:
         said = self.client.dataset(dataset_id)
         if said is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from ctnb.clients.answers import understood
 from ctnb.contracts.columns import NUMERIC, Column
 from ctnb.portals.interface import Part, Summary
 
@@ -23,6 +24,7 @@ def totals(columns: Sequence[Column]) -> str:
     return ", ".join(asked)
 
 
+@understood
 def summary(said: Mapping[str, Any], columns: Sequence[Column]) -> Summary:
     """What the answer to `totals` says."""
     rows = int(said.get("n") or 0)

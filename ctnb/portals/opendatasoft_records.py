@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ctnb.clients.answers import understood
 from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
 from ctnb.portals import soda
@@ -105,6 +106,7 @@ def doubles(connection: duckdb.DuckDBPyConnection) -> list[str]:
     )
 
 
+@understood
 def by_field(errors: Sequence[Any], columns: Sequence[Column]) -> str:
     """Errors counted by the contract's columns; other words of the portal may quote data."""
     names = {column.name for column in columns}
@@ -181,6 +183,7 @@ def texts(record: Mapping[str, Any], columns: Sequence[Column], read_file: ReadF
     return _told(record, columns, read_file)
 
 
+@understood
 def _told(record: Mapping[str, Any], columns: Sequence[Column], read_file: ReadFile) -> dict[str, str | None]:
     return {column.name: _text(column, record.get(column.name), read_file) for column in columns}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ctnb.clients.answers import understood
 from ctnb.clients.dsmapi import Dsmapi
 from ctnb.clients.socrata import Socrata, View
 from ctnb.contracts.columns import NUMERIC, Column
@@ -86,6 +87,7 @@ class SocrataPortal:
         """Wait for a revision that an earlier sending left under way. Raises PortalFailed."""
         revisions.settle(self._dsmapi, dataset_id, journal)
 
+    @understood
     def find(self, token: str) -> str | None:
         """The id of the dataset that `create` made for `token`, also when its answer was lost. Raises PortalFailed."""
         own = (view for view in self.client.views() if socrata_metadata.token_of(view) == token)
@@ -102,6 +104,7 @@ class SocrataPortal:
         key = described.key[0] if described.key else None
         return self.client.publish(self.client.create(words, soda.fields(described.columns), key))
 
+    @understood
     def describe(self, dataset_id: str, described: Described) -> None:
         """Bring title, description, metadata and columns' words up to date. Raises PortalFailed."""
         view = self.client.view(dataset_id)
@@ -151,6 +154,7 @@ class SocrataPortal:
         """Make filtered views, or bring them up to date; returns their ids by name. Raises PortalFailed."""
         return socrata_views.show(self.client.exchange, dataset_id, parts, known)
 
+    @understood
     def _there(self, view: View) -> There:
         fields = tuple(PortalField(f.field_name, f.name, f.data_type, f.description) for f in view.fields)
         key = (view.row_identifier,) if view.row_identifier else ()
@@ -165,6 +169,7 @@ class SocrataPortal:
         return (view.version if view else ""), self.client.count(dataset_id)
 
 
+@understood
 def _summary(said: Mapping[str, Any], columns: Sequence[Column]) -> Summary:
     rows = int(said["n"])
     empty = {column.name: rows - int(said[f"n_{at}"]) for at, column in enumerate(columns)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ctnb.clients.answers import understood
 from ctnb.clients.exchanges import Exchange, said
 from ctnb.contracts.columns import NUMERIC, Column
 from ctnb.errors import PortalFailed, PublishRefused
@@ -22,6 +23,7 @@ PAGE_VIEWS, PAGES = 200, 10
 BUSY = 409
 
 
+@understood
 def add_fields(exchange: Exchange, dataset_id: str, columns: Sequence[Column]) -> None:
     """
     Add those of `columns` that the dataset does not have, in one working copy that is published at once.
@@ -53,6 +55,7 @@ def add_fields(exchange: Exchange, dataset_id: str, columns: Sequence[Column]) -
     exchange.write("POST", f"/api/views/{copied}/publication.json")
 
 
+@understood
 def show(
     exchange: Exchange, dataset_id: str, parts: Sequence[Part], known: Mapping[str, str]
 ) -> dict[str, str]:
@@ -79,6 +82,7 @@ def show(
     return made
 
 
+@understood
 def share(exchange: Exchange, dataset_id: str, people: Sequence[str]) -> None:
     """Let exactly these mail addresses read the dataset while it is private. Raises PortalFailed."""
     grants = _view(exchange, dataset_id).get("grants", [])

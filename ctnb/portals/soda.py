@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ctnb import tables
+from ctnb.clients.answers import understood
 from ctnb.clients.socrata import FieldSpec
 from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
@@ -150,6 +151,7 @@ def load(
     return int(lost)
 
 
+@understood
 def _insert(
     connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], page: list[dict[str, Any]]
 ) -> None:
