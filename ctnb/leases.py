@@ -87,6 +87,8 @@ def interrupted(record: RunRecord, why: str) -> RunRecord:
 
 def _next(record: RunRecord) -> str:
     """What to do after an interruption; a run that was sending goes on, because its rows may have arrived."""
+    if record.release:
+        return "Nothing is left to do: its rows are released, read back and compared."
     if record.send and not record.release:
         return f"Go on with it: ctnb run {record.dataset} --from publish --run {record.run}"
     return f"Start it again: ctnb run {record.dataset}"

@@ -49,7 +49,7 @@ class PortalSettings(documents.Form):
         3600.0, description="Seconds in which an Opendatasoft portal must process a dataset.", gt=0
     )
     one_request_mb: int = Field(
-        50, description="The largest body, in MB, that the portal takes in one request.", ge=1
+        10, description="The largest body, in MB, that goes in one request; more goes by a revision.", ge=1
     )
     timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
     read_back_rows: int = Field(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ctnb.portals.journal import Journal
 
-ONE_REQUEST_BYTES = 50 << 20
+ONE_REQUEST_BYTES = 10 << 20
 SUMMED_COLUMNS = 20
 """How many columns one question for counts and sums names; addresses have a length."""
 
