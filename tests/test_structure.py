@@ -29,8 +29,8 @@ portals privacy reads redaction transforms
 displays projects proposals records
 comparing dictionaries indexes leases rejections releases schemas templates
 unfinished
-checks guards publishing replays reviewing withdrawals
-answering steps
+guards publishing replays reviewing withdrawals
+answering checks steps
 rendering results verification
 supervision
 deciding flows
