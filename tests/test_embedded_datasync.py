@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import lzma
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -115,6 +116,18 @@ def test_a_replace_makes_the_fewest_changes(portal: Running, towns: str) -> None
     log = sync(portal, towns, b"town,year,seen\nLyme,3,02/29/2024\n", control("Replace"))
     assert counts(log) == {"inserted": 0, "updated": 0, "deleted": 2, "errors": 0}
     assert [event["type"] for event in log] == ["committing-job", "committed-job", "started", "finished"]
+
+
+def test_the_history_tells_what_a_commit_did(portal: Running, towns: str) -> None:
+    """Who committed it and how many rows; one that changed nothing leaves no line."""
+    sync(portal, towns, b"town,year\nAvon,10\nLyme,3\n", control("Upsert"))
+    sync(portal, towns, b"town,year\nAvon,10\n", control("Upsert"))
+    sync(portal, towns, b"town,year\nAvon,10\nEssex,4\n", control("Replace"))
+    pattern = r'data-label="What">([^<]*)</td><td data-label="Rows">([^<]*)</td><td data-label="Who">([^<]*)<'
+    assert re.findall(pattern, portal.ask("GET", f"/d/{towns}").text)[:2] == [
+        ("Replaced all rows", "1 added, 2 deleted", "Pat Publisher"),
+        ("Rows added and updated", "1 added, 1 updated", "Pat Publisher"),
+    ]
 
 
 def test_upsert_append_and_delete(portal: Running, towns: str) -> None:

@@ -58,7 +58,7 @@ def commit(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
 
     Raises Refused (400) with the `type` of the protocol: what a client tries anew, and what it does not.
     """
-    publisher(call)
+    account = publisher(call)
     view = writable(call, connection, names["view"])
     body = read_object(call)
     filename, chunks = body.get("filename"), body.get("chunks")
@@ -88,6 +88,7 @@ def commit(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
         {"type": "committed-job", "data": told},
     ]
     document = {**told, "chunks": chunks, "control": body["control"], "events": events, "reason": ""}
+    document["by"] = account.name
     statement = "INSERT INTO syncs (job, view, state, document) VALUES (?, ?, 'queued', ?)"
     number = connection.execute(statement, (job, view.id, json.dumps(document))).lastrowid
     if call.workshop is not None and number is not None:

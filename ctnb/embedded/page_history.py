@@ -1,8 +1,8 @@
 """
-What happened to a dataset's rows: revisions that were applied, and writes by SODA, the newest first.
+What happened to a dataset's rows: revisions, writes by SODA and DataSync, working copies; the newest first.
 
-Revisions are in the drafts. Writes by SODA leave a line each in a table of their own: when, who, what kind and
-how many rows, nothing of the rows.
+Revisions are in the drafts. Every other write leaves a line in a table of its own: when, who, what kind and how many
+rows, nothing of the rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ TABLE = (
     " view INTEGER NOT NULL REFERENCES views (id) ON DELETE CASCADE, at REAL NOT NULL, who TEXT NOT NULL,"
     " kind TEXT NOT NULL, report TEXT NOT NULL)"
 )
-_KINDS = {"replace": "Replaced all rows", "row": "Changed one row", "metadata": "Changed what is said of it"}
+_KINDS = {
+    "replace": "Replaced all rows", "row": "Changed one row", "metadata": "Changed what is said of it",
+    "copy": "Published a working copy",
+}  # fmt: skip
 _COUNTS = {"Rows Created": "added", "Rows Updated": "updated", "Rows Deleted": "deleted"}
 
 
@@ -46,14 +49,18 @@ class Event:
 def note(
     connection: sqlite3.Connection,
     view: View,
-    account: Account | None,
+    account: Account | str | None,
     kind: str,
     report: Mapping[str, int],
     now: float,
 ) -> None:
-    """Keep a line on a write: `kind` is upsert, replace or row, `report` the protocol's counts."""
+    """
+    Keep a line on a write: `kind` is upsert, replace, row or copy, `report` SODA's counts by their names there.
+
+    `account` is who wrote, or the name that was noted when a job was committed.
+    """
     connection.execute(TABLE)
-    who = account.name if account else ""
+    who = account if isinstance(account, str) else account.name if account else ""
     statement = "INSERT INTO activity (view, at, who, kind, report) VALUES (?, ?, ?, ?, ?)"
     connection.execute(statement, (view.id, now, who, kind, json.dumps(dict(report))))
     oldest = "SELECT id FROM activity WHERE view = ? ORDER BY id DESC LIMIT 1 OFFSET ?"

@@ -9,6 +9,7 @@ from typing import Any
 
 from .catalogue import View, find, touch
 from .controls import Control, Rows, UnreadableError, read_control, read_rows
+from .page_history import note
 from .patches import BrokenPatchError, read_upload
 from .rows import row_stamp
 from .workshop import Workshop
@@ -20,6 +21,7 @@ TABLES = (
     " view INTEGER NOT NULL REFERENCES views (id) ON DELETE CASCADE, state TEXT NOT NULL, document TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS syncs_view ON syncs (view)",
 )
+_REPORTED = {"inserted": "Rows Created", "updated": "Rows Updated", "deleted": "Rows Deleted"}
 STATES = ("queued", "running", "success", "failure")
 KEPT_S = 86400.0
 """How long chunks that nobody commits are kept, in seconds."""
@@ -93,6 +95,9 @@ def _finish(workshop: Workshop, number: int, document: dict[str, Any], control: 
         counts = _apply(connection, view, control.action, rows, now)
         if any(counts.values()) or control.action == "replace":
             touch(connection, view, now, rows=True)
+            kind = "replace" if control.action == "replace" else "upsert"
+            report = {soda: counts[ours] for ours, soda in _REPORTED.items()}
+            note(connection, view, str(document.get("by", "")), kind, report, now)
         data = {**_data(workshop, document), **counts, "errors": len(rows.wrong)}
         unknown = {"type": "left-out-of-account", "data": {"keys": list(control.unknown)}}
         events = [unknown] if control.unknown else []
