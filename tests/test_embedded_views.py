@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,24 @@ def test_a_copy_may_leave_the_rows_behind(portal: Running, towns: str) -> None:
     assert portal.ask("DELETE", f"/api/views/{copy['id']}.json").status_code == 200
     assert len(portal.rows(towns)) == 3
     assert portal.ask("POST", f"/api/views/{towns}/publication.json?method=mirror").status_code == 400
+
+
+def test_the_history_tells_that_a_copy_was_published(portal: Running, towns: str) -> None:
+    """A line with who did it, before the dataset's own beginning; what was written to the copy goes with it."""
+    copy = portal.ask("POST", f"/api/views/{towns}/publication.json?method=copy").json()["id"]
+    portal.ask("POST", f"/resource/{copy}.json", json=[{"town": "Lyme"}])
+    portal.ask("POST", f"/api/views/{copy}/publication.json")
+    lines = re.findall(r'data-label="What">([^<]*)<', portal.ask("GET", f"/d/{towns}").text)
+    assert lines == ["Published a working copy", "Rows added", "Created"]
+
+
+@pytest.mark.parametrize("named", [["a"], {"id": "a"}, 5, "never-uploaded"])
+def test_an_attachment_whose_file_is_not_here_is_refused(portal: Running, towns: str, named: object) -> None:
+    """An id that is no text, or that nothing was uploaded under, is the caller's mistake; nothing changes."""
+    wrong = {"metadata": {"attachments": [{"filename": "a.txt", "assetId": named}]}}
+    answer = portal.ask("PUT", f"/api/views/{towns}.json", json=wrong)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert "attachments" not in (view_of(portal, towns).get("metadata") or {})
 
 
 def test_a_reader_named_by_mail_reads_until_it_is_taken_back(portal: Running, towns: str) -> None:

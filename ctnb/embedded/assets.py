@@ -45,7 +45,8 @@ def attach(connection: sqlite3.Connection, view: View) -> None:
         )
     for one in listed:
         asset = one.get("assetId") or one.get("blobId") or one.get("asset_id")
-        if connection.execute("SELECT 1 FROM assets WHERE id = ?", (asset,)).fetchone() is None:
+        query = "SELECT 1 FROM assets WHERE id = ?"
+        if not isinstance(asset, str) or connection.execute(query, (asset,)).fetchone() is None:
             message = "An attachment names a file that was not uploaded to this portal"
             raise legacy(400, "invalid_request", message, parameter="attachments")
         connection.execute("UPDATE assets SET view = coalesce(view, ?) WHERE id = ?", (view.id, asset))

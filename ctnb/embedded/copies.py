@@ -14,6 +14,7 @@ from .answers import Answer, Call, Names, as_json, legacy, modern, route
 from .catalogue import View, add_view, again, filtered_views, find, readable, touch, writable
 from .columns import index_rows
 from .describing import describe_view
+from .page_history import note
 
 METHODS = {"copy": True, "copySchema": False}
 """What a copy is made with, and whether it gets the rows."""
@@ -32,6 +33,7 @@ def publish(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     original = find(connection, str(view.document["_copy_of"])) if "_copy_of" in view.document else None
     if original is not None:
         view = _replace(connection, original, view, call.now)
+        note(connection, view, account, "copy", {}, call.now)
     statement = "UPDATE views SET stage = 'published', published_at = coalesce(published_at, ?) WHERE id = ?"
     connection.execute(statement, (call.now, view.id))
     touch(connection, view, call.now)
