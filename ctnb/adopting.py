@@ -162,10 +162,21 @@ def place(project: Project, where: str, portal: str = "") -> tuple[str, str]:
     name = portal or _portal_of(project, where)
     kind = project.portal(name).kind
     if "://" not in where:
-        return name, where.strip().lower() if kind != "opendatasoft" else where.strip()
+        return name, _identifier(kind, where.strip())
     if kind == "opendatasoft":
         return name, opendatasoft_addresses.asked(OpendatasoftRows(dataset=where)).dataset
     return name, socrata_addresses.asked(where, None, {}).dataset
+
+
+def _identifier(kind: str, told: str) -> str:
+    """`told` where it is a dataset's id; an address without https:// may carry a token. Raises UsageError."""
+    addresses = opendatasoft_addresses if kind == "opendatasoft" else socrata_addresses
+    if addresses.IDENTIFIER.fullmatch(told):
+        return told if kind == "opendatasoft" else told.lower()
+    raise UsageError(
+        "That is neither the id nor the address of a dataset.",
+        hint="Write an id such as abcd-1234, or the whole address, beginning with https://.",
+    )
 
 
 def _portal_of(project: Project, where: str) -> str:

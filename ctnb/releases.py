@@ -101,6 +101,8 @@ def keep(project: Project, slug: str, release: str, table: Table) -> Path:
     """Keep the rows of `table` as `release`."""
     target = project.private_folder("releases", slug) / f"{release}.parquet"
     temporary = target.with_suffix(".part")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
     shutil.copyfile(table.path, temporary)
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())

@@ -165,7 +165,7 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, columns: Sequence[C
     """
     Write the rows of `query`, whose columns fit `columns` by name, to the Parquet file `path`.
 
-    `connection` must not be locked yet. A temporary name first, then a move.
+    `connection` must not be locked yet. A temporary name first, then a move; only its owner may read it.
     """
     described = json.dumps([column.model_dump(exclude_defaults=True) for column in columns])
     casts = ", ".join(
@@ -177,6 +177,7 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, columns: Sequence[C
         f"(FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {GROUP_ROWS}, "
         f"KV_METADATA {{ctnb: {quote_text(described)}}})"
     )
+    temporary.chmod(0o600)
     temporary.replace(path)
     return _measured(connection, path, tuple(columns))
 

@@ -137,6 +137,13 @@ TELLS: dict[str, Tell] = {
 NEEDS_ANSWER = frozenset(["texts for numbers", "a line that is no header"])
 
 
+class _Server(ThreadingHTTPServer):
+    """A server that is quiet when a client hangs up."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing is printed: a client may go where an answer is broken."""
+
+
 class TellingPortal:
     """A proxy to the portal at `url`; `tell` says what is answered to a request in place of passing it on."""
 
@@ -147,7 +154,7 @@ class TellingPortal:
         self.asked: list[Asked] = []
         self.session = requests.Session()
         self.session.trust_env = False
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.server = _Server(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 

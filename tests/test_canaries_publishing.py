@@ -181,7 +181,7 @@ def leaks(
             found += [
                 f"{act}, {tell}, request {step}: {one}" for one in repeated(whole_chain(error), canaries)
             ]
-        except Exception as error:  # noqa: BLE001 - what it is, is the finding
+        except Exception as error:
             found.append(f"{act}, {tell}, request {step}: {type(error).__name__}")
         found += [f"{act}, {tell}, request {step}, log: {one}" for one in repeated(caplog.text, canaries)]
     return found

@@ -191,12 +191,13 @@ class Dsmapi:
         for _ in self._patience("working out the columns"):
             answer = self._exchange.get(f"{path}/output/{number}")
             told = (said(answer) if answer is not None else {})["resource"]
-            failed = [
+            failed = {
                 one["field_name"] for one in told["output_columns"] if one["transform"].get("failed_at")
-            ]
+            }
             if failed:
+                ours = [str(one["field_name"]) for one in columns if one["field_name"] in failed]
                 raise PublishRefused(
-                    f"The portal could not work out the columns {', '.join(failed)}.",
+                    f"The portal could not work out the columns {', '.join(ours) or '(others than were sent)'}.",
                     hint="Nothing was published. Compare their types with the portal's.",
                 )
             if told.get("completed_at"):

@@ -201,7 +201,8 @@ class Portal(Protocol):
         """
         Make filtered views of the dataset, or bring those of the same names up to date; others are left alone.
 
-        `known` are the ids of earlier ones by name; returns those of all `parts`.
+        `known` are the ids of earlier ones by name; returns those of all `parts`. Where an id would
+        be an address that holds cells of the rows, there are none while the dataset is private.
         """
         ...
 

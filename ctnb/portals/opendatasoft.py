@@ -183,9 +183,10 @@ class OpendatasoftPortal:
         configure(self.client, known.uid, columns, ())
 
     def show(self, dataset_id: str, parts: Sequence[Part], known: Mapping[str, str]) -> dict[str, str]:
-        """The addresses at which the portal answers with the rows of each part: it filters, and keeps no views."""
-        slug = self._must(dataset_id).slug
-        return {part.name: f"{EXPLORE}/{slug}/records?{urlencode({'where': where(part)})}" for part in parts}
+        """The addresses at which the portal filters by each part; none while rows are not open: they hold cells."""
+        known_as = self._must(dataset_id)
+        shown, path = [] if known_as.restricted else parts, f"{EXPLORE}/{known_as.slug}/records"
+        return {one.name: f"{path}?{urlencode({'where': where(one)})}" for one in shown}
 
     def set_public(self, dataset_id: str, public: bool) -> None:
         """Open the dataset to everybody, or close it."""

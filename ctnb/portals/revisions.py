@@ -195,7 +195,10 @@ def _check(
     sending: Sending, revision: Revision, source: Source, errors: Mapping[str, int], rows: int
 ) -> None:
     """No row may be set aside: the portal would apply the others. Raises PublishRefused."""
-    problems = [f"{count:,} cells of {name or 'some column'}" for name, count in errors.items()]
+    ours = {column.name for column in sending.change.table.columns}  # another name may be a cell
+    problems = [
+        f"{count:,} cells of {name if name in ours else 'some column'}" for name, count in errors.items()
+    ]
     if source.wrong_rows:
         problems.append(f"{source.wrong_rows:,} rows with other than {len(source.columns)} cells")
     if not problems and rows != sending.change.table.rows:
