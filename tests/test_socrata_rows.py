@@ -270,7 +270,7 @@ class Portal:
         if what == "view":
             return reply(self.view)
         if what == "count":
-            return reply([{"n": str(len(self.rows))}])
+            return reply([{"ctnb_rows": str(len(self.rows))}])
         if self.before_page:
             self.before_page.pop(0)()
         start = int(question.query["$offset"])
@@ -468,7 +468,7 @@ FAULTS = [
     ("page", HTML, SourceFailed, "with text/html where JSON was expected"),
     ("page", Reply(f'[{{"town": "{CANARY}'.encode()), SourceFailed, "with something torn"),
     ("page", Reply(f'{{"town": "{CANARY}"}}'.encode()), SourceFailed, "with something torn"),
-    ("count", Reply(b'[{"n": "many"}]'), SourceFailed, "with something torn"),
+    ("count", Reply(b'[{"ctnb_rows": "many"}]'), SourceFailed, "with something torn"),
     ("view", Reply(b'{"code": "authentication_required"}', 401), UsageError, "401, authentication_required"),
     ("view", Reply(b'{"code": "permission_denied", "error": true}', 403), UsageError, "403, permission_denied"),
     ("page", Reply(b'{"message": "%s", "error": true}' % CANARY.encode(), 403), UsageError, "status 403"),

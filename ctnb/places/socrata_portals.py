@@ -23,6 +23,10 @@ from ctnb.places.socrata_cells import Field
 _SAME_SECOND_S = 2
 
 
+ROWS = "ctnb_rows"
+"""The alias of a count: one that a column could be called would stand for it in the filters too."""
+
+
 @dataclass(frozen=True)
 class View:
     """What the portal's metadata say of a dataset."""
@@ -52,10 +56,10 @@ class Portal:
 
     def count(self) -> int:
         """How many rows there are under the filters, groups not counted."""
-        query = {"$select": "count(*) as n", **self._parameters("where", "q")}
+        query = {"$select": f"count(*) as {ROWS}", **self._parameters("where", "q")}
         said = self._rows(self._said(self._path("json"), query))
         try:
-            return int(said[0]["n"])
+            return int(said[0][ROWS])
         except (IndexError, KeyError, ValueError, TypeError):
             pass
         raise not_json(self.getter.who, "")

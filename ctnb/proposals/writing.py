@@ -228,7 +228,13 @@ def _key(draft: Draft) -> list[str]:
 
 
 def _likely_key(draft: Draft) -> str:
-    """The first column that may identify a row and is no person's name or number; empty when there is none."""
+    """
+    The first column that may identify a row and is no person's name or number; empty when there is none.
+
+    Where a pivot is offered, rows will be others.
+    """
+    if any(offer.name.startswith("pivot_longer") for offer in draft.offers):
+        return draft.destination.key
     persons = {
         column.name for column in draft.columns if column.suggestion.role in ("identifier", "free_text")
     }
