@@ -162,6 +162,17 @@ def test_cells_that_do_not_convert_are_counted_and_nothing_is_applied(
     assert Dsmapi(portal.client.exchange).revisions(uid, still_open=True) == []
 
 
+def test_texts_alone_are_between_quotes(tmp_path: Path) -> None:
+    """Quotes around numbers, dates and yes or no are bytes for nothing; numbers never get an exponent."""
+    small = Column(name="small", type="number", role="plain", scale=12)
+    given = table(tmp_path, f"{FULL.split('), ')[0]}, 0.000000000001)", (*TYPED, small))
+    lines = b"".join(uploads.prepare(given).chunks(1000)).decode().split("\n", 1)[1]
+    assert lines == (
+        '" Ünï ""quoted""\n","06103",9007199254740993,-0.000001,1234.50,0.10,1899-12-31,"2020-02-29T23:59:59.999",'
+        'true,"https://example.org/a?b=c","POINT (-72.685100 41.763700)","0.000000000001"\n'
+    )
+
+
 def test_a_large_table_goes_in_chunks_of_bounded_size(tmp_path: Path) -> None:
     """The pieces are as long as asked for and the same each time, whatever the rows are."""
     with tables.connect() as connection:
@@ -174,7 +185,7 @@ def test_a_large_table_goes_in_chunks_of_bounded_size(tmp_path: Path) -> None:
     assert whole == b"".join(upload.chunks(777_777))
     lines = whole.decode().splitlines()
     assert (lines[0], lines[1], lines[60000]) == (
-        '"town","id","deaths"', '"Town 0","c0","0"', '"Town 59999","c59999","59999"'
+        '"town","id","deaths"', '"Town 0","c0",0', '"Town 59999","c59999",59999'
     )  # fmt: skip
 
 

@@ -42,6 +42,8 @@ def encode_change(change: Change, limit: int) -> bytes | None:
 
     Rows to delete are their keys, marked `:deleted`. Raises PublishRefused as `encode` does.
     """
+    if change.table.rows * _least_bytes(change.table) > limit:
+        return None
     parts: list[bytes] = []
     size = 2
     for piece in _pieces(change.table, deleted=change.kind == "delete"):
@@ -93,6 +95,11 @@ def text_sql(column: Column) -> str:
     if column.type == "date":
         return f"({text}) || 'T00:00:00.000'"
     return f"left({text}, 23)" if column.type == "timestamp" else text
+
+
+def _least_bytes(table: Table) -> int:
+    """How many bytes a row of `table` has at least: the names, and two or more for each cell."""
+    return sum(len(column.name) + len('"":"",') for column in table.columns)
 
 
 def _pieces(table: Table, *, deleted: bool) -> Iterator[bytes]:

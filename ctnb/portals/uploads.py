@@ -17,12 +17,16 @@ from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
 from ctnb.portals import soda
 from ctnb.tables import Table
-from ctnb.values import quote_name, quote_text
+from ctnb.values import parquet_type, quote_name, quote_text
 
 CONTENT_TYPE = "text/csv"
 ROWS_AT_ONCE = 20_000
 EMPTY_TEXT = "\ue000"
 """What stands for an empty text: a sign of Unicode's private use, which no text of the table is."""
+
+DECIMAL = ("number", "money", "percent")
+PLAIN_SCALE = 6
+"""To how many decimals Arrow writes small numbers without an exponent."""
 
 _TRANSFORMS = {
     "integer": "to_number({})", "number": "to_number({})", "money": "to_number({})", "percent": "to_number({})",
@@ -79,18 +83,18 @@ class Upload:
         return _TRANSFORMS.get(column.type, "{}").format(field)
 
     def _pieces(self) -> Iterator[bytes]:
-        """The header and then some thousand rows at a time, as CSV (RFC 4180), every value between quotes."""
+        """The header and then some thousand rows at a time, as CSV (RFC 4180), texts between quotes."""
         import pyarrow as pa
         from pyarrow import csv
 
-        texts = ", ".join(
-            f"{_text_sql(column, column.name in self.marked)} AS {quote_name(column.name)}"
+        cells = ", ".join(
+            f"{_cell_sql(column, column.name in self.marked)} AS {quote_name(column.name)}"
             for column in self.table.columns
         )
         yield ",".join(f'"{column.name}"' for column in self.table.columns).encode() + b"\n"
         options = csv.WriteOptions(include_header=False)
         with tables.connect(threads=2) as connection:
-            found = connection.sql(f"SELECT {texts} FROM read_parquet({quote_text(str(self.table.path))})")
+            found = connection.sql(f"SELECT {cells} FROM read_parquet({quote_text(str(self.table.path))})")
             for batch in found.to_arrow_reader(ROWS_AT_ONCE):
                 stream = pa.BufferOutputStream()
                 csv.write_csv(batch, stream, options)
@@ -107,19 +111,25 @@ def prepare(table: Table) -> Upload:
     with tables.connect(threads=2) as connection:
         source = f"read_parquet({quote_text(str(table.path))})"
         soda.check(connection, source, table.columns)
-        marked = soda.meeting(connection, source, table.columns, texts, "{} = ''")
-        taken = soda.meeting(connection, source, table.columns, texts, f"{{}} = {quote_text(EMPTY_TEXT)}")
+        asked = soda.meeting(
+            connection, source, table.columns, texts, f"{{}} IN ('', {quote_text(EMPTY_TEXT)})"
+        )
+        either = [column for column in table.columns if column.name in asked]
+        taken = soda.meeting(connection, source, either, texts, f"{{}} = {quote_text(EMPTY_TEXT)}")
     if taken:
         raise PublishRefused(
             f"Texts of {', '.join(taken)} are a sign of Unicode's private use that cannot be sent.",
             hint="Replace U+E000 in the transform.",
         )
-    return Upload(table, frozenset(marked))
+    return Upload(table, frozenset(asked))
 
 
-def _text_sql(column: Column, marked: bool) -> str:
-    """The text of a cell as it is sent."""
+def _cell_sql(column: Column, marked: bool) -> str:
+    """SQL for a cell as it is sent: what Arrow writes as a portal reads it stays as it is, and gets no quotes."""
     name = quote_name(column.name)
     if marked:
         return f"CASE WHEN {name} = '' THEN {quote_text(EMPTY_TEXT)} ELSE {name} END"
+    exact = column.type in DECIMAL and column.kind.scale <= PLAIN_SCALE
+    if exact or column.type in ("integer", "date", "boolean"):
+        return f"CAST({name} AS {parquet_type(column.kind)})"
     return soda.text_sql(column)
