@@ -175,6 +175,54 @@ def test_r13_dates_in_both_forms_are_the_same_moment(portal: Running, numbers: s
     assert rows_of_csv(sent(portal, f"/api/views/{numbers}/rows.csv"))[0]["day"] == "09/14/2012 10:38:01 PM"
 
 
+def test_r14_money_says_so_in_the_types(portal: Running) -> None:
+    """The client takes the dollar sign off what is of type money; the portal sends plain digits."""
+    uid = portal.create(("amount", "money"), public=True)
+    portal.ask("POST", f"/resource/{uid}.json", json=[{"amount": "15325.65"}])
+    answer = sent(portal, f"/resource/{uid}.json?$order=:id")
+    assert json.loads(answer.headers["X-SODA2-Types"]) == ["money"]
+    assert answer.json() == [{"amount": "15325.65"}]
+
+
+def written(
+    portal: Running, method: str, uid: str, rows: list[dict[str, Any]], auth: Any
+) -> requests.Response:
+    """What `write.socrata` sends: one request with every row, a token in the header."""
+    headers = {**HEADERS, "Content-Type": "application/json", "X-App-Token": add_app_token(portal.file)}
+    body = json.dumps(rows)
+    return requests.request(
+        method, f"{portal.url}/resource/{uid}.json", data=body, headers=headers, auth=auth, timeout=60
+    )
+
+
+def test_r18_an_upsert_adds_rows_and_changes_them_by_their_identifier(portal: Running) -> None:
+    """A data frame's dates come with a blank and no zone; a missing cell keeps what was there."""
+    uid = portal.create(("id", "number"), ("zip", "text"), ("d", "calendar_date"), key="id")
+    first = [{"id": 1, "zip": "06001", "d": "2020-01-01 10:00:00"}, {"id": 2, "zip": "06002"}]
+    assert written(portal, "POST", uid, first, portal.auth).status_code == 200
+    again = written(portal, "POST", uid, [{"id": 1, "d": "2020-01-02"}, {"id": 3}], portal.auth)
+    assert (again.status_code, again.json()["Rows Created"], again.json()["Rows Updated"]) == (200, 1, 1)
+    assert portal.rows(uid) == [
+        {"id": "1", "zip": "06001", "d": "2020-01-02T00:00:00.000"}, {"id": "2", "zip": "06002"}, {"id": "3"},
+    ]  # fmt: skip
+
+
+def test_r19_a_replace_leaves_the_data_frame_alone(portal: Running) -> None:
+    """What was there before is gone."""
+    uid = portal.create(("id", "number"), key="id")
+    assert written(portal, "POST", uid, [{"id": 1}, {"id": 2}], portal.auth).status_code == 200
+    assert written(portal, "PUT", uid, [{"id": 9}], portal.auth).status_code == 200
+    assert portal.rows(uid) == [{"id": "9"}]
+
+
+def test_r20_wrong_credentials_are_a_status(portal: Running) -> None:
+    """The client hands the status on; nothing is written."""
+    uid = portal.create(("id", "number"), key="id")
+    answer = written(portal, "POST", uid, [{"id": 1}], ("nobody@example.org", "wrong"))
+    assert answer.status_code in (401, 403)
+    assert portal.rows(uid) == []
+
+
 def test_r15_a_column_is_missing_where_it_is_blank(portal: Running, numbers: str) -> None:
     """On the first page no row has it, on the second one has: the client fills the gap."""
     first, second, _ = pages(portal, f"/resource/{numbers}.json?$order=:id", rows_of_json)

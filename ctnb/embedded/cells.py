@@ -232,8 +232,8 @@ def _build() -> dict[str, CellType]:
         for name in ("text", "html", "email", "phone", "photo")
     ]
     types += [
-        CellType(name, "number", _store_number, _number_json, _number_text, _number_text)
-        for name in ("number", "money", "percent")
+        CellType(name, said, _store_number, _number_json, _number_text, _number_text)
+        for name, said in (("number", "number"), ("money", "money"), ("percent", "number"))
     ]
     types += [
         CellType(name, name, _geometry(name), str, geometry_wkt, geometry_wkt)
