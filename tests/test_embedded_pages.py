@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from portal_fixture import Running, running_portal
 
+from ctnb.embedded.page_about import size_text
+
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 
 
@@ -338,6 +340,41 @@ def test_the_contact_that_a_portal_keeps_private_is_for_publishers(portal: Runni
     uid = portal.create(("a", "text"), public=True, privateMetadata={"contactEmail": "ask@agency.example"})
     assert "ask@agency.example" in portal.ask("GET", f"/d/{uid}").text
     assert "ask@agency.example" not in portal.ask("GET", f"/d/{uid}", signed=False).text
+
+
+def test_what_a_program_noted_for_itself_is_not_shown(portal: Running) -> None:
+    """The token by which a publisher finds a dataset it created is no fact for readers; other fields beside it are."""
+    fields = {
+        "ctnb": {"Creation": "token-canary", "Steward": "Data office"},
+        "Other": {"Creation": "By hand"},
+    }
+    uid = portal.create(("a", "text"), public=True, metadata={"custom_fields": fields})
+    text = portal.ask("GET", f"/d/{uid}", signed=False).text
+    shown = [value for value in ("token-canary", "Data office", "By hand") if value in text]
+    assert shown == ["Data office", "By hand"]
+
+
+def test_a_dataset_that_is_a_file_is_downloaded_from_its_page(portal: Running) -> None:
+    """Its button names the file and its size and gives its bytes; there is no table, no CSV and no address of rows."""
+    content = b"PK" * 750
+    files = {"file": ("feed <b>.zip", content, "application/zip")}
+    uid = portal.ask("POST", "/api/imports2/?method=blob", files=files).json()["id"]
+    portal.ask("PUT", f"/api/views/{uid}.json?method=setPermission&value=public.read")
+    found = page(portal, f"/d/{uid}")
+    assert portal.ask("GET", found.links["Download feed <b>.zip (1.5 kB)"], signed=False).content == content
+    assert {"Metadata", "About", "History"} <= set(found.links)
+    assert {"Download CSV", "JSON", "Rows", "Columns", "API"}.isdisjoint(found.links)
+    assert "There are no rows" not in portal.ask("GET", f"/d/{uid}").text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (9_949, "9.9 kB"), (20_000_000, "20 MB"),
+     (999_600, "1.0 MB"), (5_000_000_000_000, "5,000 GB")],
+)  # fmt: skip
+def test_sizes_are_written_for_people(size: int, text: str) -> None:
+    """In the unit that leaves one to three digits."""
+    assert size_text(size) == text
 
 
 def test_the_history_tells_every_change(portal: Running) -> None:

@@ -110,7 +110,10 @@ def paths(portal: Running) -> dict[str, str]:
     narrow = f"/d/{uid}?q=avon&f.text.is=%3DAvon&f.number.from=5&f.money.from=x&sort=number&dir=desc"
     found = {"catalogue": "/", "found": "/?q=homes&category=Housing", "nothing found": "/?q=quagga"}
     found |= {"dataset": f"/d/{uid}", "narrowed": narrow, "empty": f"/d/{empty}"}
-    return {**found, "missing": "/d/none-none"}
+    file = {"file": (f"{LONG}.zip", b"PK", "application/zip")}
+    blob = portal.ask("POST", "/api/imports2/?method=blob", files=file).json()["id"]
+    assert portal.ask("PUT", f"/api/views/{blob}.json?method=setPermission&value=public.read").ok
+    return {**found, "missing": "/d/none-none", "file": f"/d/{blob}"}
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -125,7 +128,7 @@ def visited(browser: Browser, portal: Running, paths: dict[str, str], request: A
     page.close()
 
 
-EVERY = ("catalogue", "found", "nothing found", "dataset", "narrowed", "empty", "missing")
+EVERY = ("catalogue", "found", "nothing found", "dataset", "narrowed", "empty", "missing", "file")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -155,6 +158,31 @@ def test_no_text_is_cut_on_a_phone(visited: Visited, name: str) -> None:
 def test_the_keyboard_reaches_every_control_and_shows_where_it_is(visited: Visited, name: str) -> None:
     """Each link, button, field and scrolling table has an outline when it has the focus."""
     assert visited.open(name, DESKTOP).evaluate(UNSEEN_FOCUS) == []
+
+
+def test_the_labels_of_a_row_of_filters_are_level(visited: Visited) -> None:
+    """A field with one control and one with two begin at the same height."""
+    page = visited.open("dataset", DESKTOP)
+    tops = """() => [...document.querySelectorAll('.filters .fields:not(.order) > *')].map((one) => [
+      Math.round(one.getBoundingClientRect().top),
+      Math.round(one.querySelector('label, legend').getBoundingClientRect().top - one.getBoundingClientRect().top)])"""
+    found = page.evaluate(tops)
+    rows = {top for top, _ in found}
+    assert len(rows) < len(found)
+    assert max(offset for _, offset in found) - min(offset for _, offset in found) <= 1
+
+
+def test_a_wide_table_shows_on_which_side_there_is_more(visited: Visited) -> None:
+    """The edge is shaded where columns are hidden, and no longer once they were scrolled to."""
+    page = visited.open("dataset", PHONE)
+    table = page.get_by_role("region", name="Table of rows")
+    shades = "(one) => getComputedStyle(one).backgroundAttachment.split(', ').slice(0, 4)"
+    assert table.evaluate(shades) == ["local", "local", "scroll", "scroll"]
+    table.scroll_into_view_if_needed()
+    before = table.screenshot()
+    table.evaluate("(one) => { one.scrollLeft = one.scrollWidth; }")
+    assert table.evaluate("(one) => one.scrollLeft") > 0
+    assert table.screenshot() != before
 
 
 def test_a_page_asks_only_its_own_portal(visited: Visited) -> None:

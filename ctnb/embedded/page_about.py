@@ -19,6 +19,8 @@ from .page_mirrors import Overview
 from .page_shell import counted
 
 _SHORT_TEXT = 700
+_PROGRAMS_OWN = frozenset([("ctnb", "Creation")])
+"""Custom fields, by set and name, that programs write for themselves; they say nothing to readers."""
 _EVENTS = 15
 _TYPES = {
     "text": "Text", "number": "Number", "money": "Money", "percent": "Percent", "checkbox": "Yes or no",
@@ -96,15 +98,47 @@ def columns_section(view: View, overview: Overview) -> str:
 
 
 def downloads(view: View) -> str:
-    """A button for each form the rows can be had in."""
+    """A button for each form the rows can be had in; of a dataset that is a file, one for the file."""
+    if is_file(view):
+        return _actions([_whole_file(view), ("quiet", "Metadata", f"/api/views/{view.uid}.json")])
     links = [("", "Download CSV", f"/api/views/{view.uid}/rows.csv?accessType=DOWNLOAD")]
     links.append(("quiet", "JSON", f"/resource/{view.uid}.json?$limit=1000000000"))
     if any(column.kind.soda in _SHAPES for column in view.columns):
         links.append(("quiet", "GeoJSON", f"/resource/{view.uid}.geojson?$limit=1000000000"))
     links.append(("quiet", "XML", f"/resource/{view.uid}.xml?$limit=1000000000"))
     links.append(("quiet", "Metadata", f"/api/views/{view.uid}.json"))
-    shown = "".join(f'<a class="button {form}" href="{escape(url)}">{word}</a>' for form, word, url in links)
+    return _actions(links)
+
+
+def is_file(view: View) -> bool:
+    """Whether the dataset is a file, and so has no rows and columns."""
+    return "_blob" in view.document
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people, in powers of 1,000: 999 bytes, 1.5 kB, 20 MB."""
+    number, unit = float(size), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if number < 999.5:
+            break
+        number, unit = number / 1000, larger
+    return f"{number:.1f} {unit}" if unit != "bytes" and number < 9.95 else f"{number:,.0f} {unit}"
+
+
+def _actions(links: Sequence[tuple[str, str, str]]) -> str:
+    """Buttons: the class, the word and the address of each."""
+    shown = "".join(
+        f'<a class="button {form}" href="{escape(url)}">{escape(word)}</a>' for form, word, url in links
+    )
     return f'<div class="actions">{shown}</div>'
+
+
+def _whole_file(view: View) -> tuple[str, str, str]:
+    blob = view.document["_blob"]
+    name = str(blob["filename"])
+    query = urllib.parse.urlencode({"download": "true", "filename": name})
+    word = f"Download {short(name, 60)} ({size_text(blob['size'])})"
+    return "", word, f"/api/views/{view.uid}/files/{blob['id']}?{query}"
 
 
 def programs_section(call: Call, view: View) -> str:
@@ -230,9 +264,16 @@ def _attribution(view: View) -> str:
 
 def _custom(fields: object) -> list[tuple[str, object]]:
     groups = (
-        [group for group in fields.values() if isinstance(group, dict)] if isinstance(fields, dict) else []
+        {key: group for key, group in fields.items() if isinstance(group, dict)}
+        if isinstance(fields, dict)
+        else {}
     )
-    return [(str(name), value) for group in groups for name, value in group.items()]
+    return [
+        (str(name), value)
+        for key, group in groups.items()
+        for name, value in group.items()
+        if (key, name) not in _PROGRAMS_OWN
+    ]
 
 
 def _taken(custom: list[tuple[str, object]], word: str) -> object:

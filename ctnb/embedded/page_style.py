@@ -5,12 +5,12 @@ CSS = """
   --soft: #f4f6f9;
   --line: #d6dde5; --edge: #8794a1; --paper: #fff; --hover: #f3f7fb; --green: #1b6e46; --amber: #8a5a00;
     --red: #a8231b;
-  --bar: #12324f; --bar-ink: #fff; --bar-muted: #cfdbe6; --band: #eaf1f8; }
+  --bar: #12324f; --bar-ink: #fff; --bar-muted: #cfdbe6; --band: #eaf1f8; --shade: #18222d40; --veil: #18222d0a; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6ebf0; --muted: #a3b0bd; --accent: #8cc0f2; --accent-ink: #0b1a28; --soft: #10161c;
     --line: #2f3b47;
     --edge: #6b7a89; --paper: #182029; --hover: #1f2a35; --green: #74d0a0; --amber: #f0bf63; --red: #ff9a90;
-    --bar: #0b1a28; --bar-muted: #b4c4d3; --band: #131d27; }
+    --bar: #0b1a28; --bar-muted: #b4c4d3; --band: #131d27; --shade: #000c; --veil: #e6ebf00d; }
 }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; scroll-padding-top: .75rem; }
@@ -138,7 +138,7 @@ code { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, "Liberation
 .filters > summary { padding: .55rem .9rem; cursor: pointer; font-weight: 600; color: var(--accent); }
 .filters[open] { padding-bottom: 1rem; } .filters > :not(summary) { margin-inline: .9rem; }
 .fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr));
-  gap: .9rem 1.5rem; padding-top: .5rem; align-items: end; }
+  gap: .9rem 1.5rem; padding-top: .5rem; align-items: start; }
 .fields.order { margin-top: 1rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 .field > label, legend { display: block; font-size: .88rem; font-weight: 600; margin-bottom: .25rem;
   padding: 0;
@@ -150,7 +150,10 @@ fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
 .pair input { width: 100%; padding-inline: .5rem; font-size: .94rem; }
 
 .scroll { position: relative; overflow-x: auto; border: 1px solid var(--line); border-radius: 8px;
-  background: var(--paper); }
+  background: linear-gradient(90deg, var(--paper) 35%, transparent) 0 0 / 2.5rem 100% no-repeat local,
+    linear-gradient(270deg, var(--paper) 35%, transparent) 100% 0 / 2.5rem 100% no-repeat local,
+    linear-gradient(90deg, var(--shade), transparent) 0 0 / .8rem 100% no-repeat scroll,
+    linear-gradient(270deg, var(--shade), transparent) 100% 0 / .8rem 100% no-repeat scroll, var(--paper); }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { padding: .5rem .85rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
@@ -161,6 +164,8 @@ tbody tr:hover { background: var(--hover); }
 thead a { color: inherit; text-decoration: none; } thead a:hover { text-decoration: underline; }
 .mark { color: var(--accent); font-size: .8em; margin-left: .35em; display: inline-block; }
 th:not([aria-sort]) a .mark::before { content: "\\2195"; color: var(--edge); }
+.data thead th { background: var(--veil); }
+.data tbody tr:hover { background: var(--veil); }
 .data { width: max-content; min-width: 100%; } .data td { max-width: 24rem; } .data th { max-width: 16rem;
   min-width: 4.5rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -213,7 +218,7 @@ footer .wide { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; justify-conte
   body { font-size: 10pt; } .bar { border-bottom: 1px solid #000; }
   .actions, .pager, .search, .who, .skip, .filters, .parts, .chips, .orders, .mark, #programs { display:
     none; }
-  .card, .scroll { border: 0; padding: 0; overflow: visible; } .hero { border: 0; }
+  .card, .scroll { border: 0; padding: 0; overflow: visible; background: none; } .hero { border: 0; }
   .data { width: 100%; font-size: 8pt; } .data td, .data th { max-width: none; padding: .2rem .3rem;
     white-space: normal; }
   tr { break-inside: avoid; } thead { display: table-header-group; } a { text-decoration: none; }

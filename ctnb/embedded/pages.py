@@ -15,6 +15,7 @@ from .page_about import (
     facts_section,
     files_section,
     history_section,
+    is_file,
     programs_section,
     views_section,
 )
@@ -35,9 +36,17 @@ def dataset_page(call: Call, connection: sqlite3.Connection, names: Names) -> An
     """
     GET /d/<view>: title, description, rows, metadata, columns, downloads and history of one dataset.
 
-    The query string asks for rows as `page_filters` says; `after`, `before` and `at` name the page of them.
+    The query string asks for rows as `page_filters` says; `after`, `before` and `at` name the page of them. A dataset
+    that is a file has its download in their place.
     """
     view = _readable(call, connection, names["view"])
+    after = (
+        f"{files_section(view)}{views_section(connection, view, call.account)}"
+        f"{history_section(events(connection, view))}"
+    )
+    if is_file(view):
+        body = f'{_top(view)}<div class="wide">{facts_section(call, connection, view)}{after}</div>'
+        return page(view.name, body, call.account)
     mirrors = workshop_of(call).mirrors
     asked = read_asked(call, view)
     overview = mirrors.overview(connection, view)
@@ -45,8 +54,7 @@ def dataset_page(call: Call, connection: sqlite3.Connection, names: Names) -> An
     body = (
         f"{_top(view, overview)}"
         f'<div class="wide">{rows_section(view, asked, rows, overview)}'
-        f"{facts_section(call, connection, view)}{columns_section(view, overview)}{files_section(view)}"
-        f"{views_section(connection, view, call.account)}{history_section(events(connection, view))}"
+        f"{facts_section(call, connection, view)}{columns_section(view, overview)}{after}"
         f"{programs_section(call, view)}</div>"
     )
     return page(view.name, body, call.account)
@@ -76,27 +84,28 @@ def _readable(call: Call, connection: sqlite3.Connection, name: str) -> View:
     raise not_permitted("This dataset is private, and your account was not given it.")
 
 
-def _top(view: View, overview: Overview) -> str:
+def _top(view: View, overview: Overview | None = None) -> str:
+    """Title, marks, description, figures, downloads and links; without `overview`, of a dataset that is a file."""
     metadata = view.document.get("metadata") or {}
     category = str(view.document.get("category") or "")
     marks = badge(view) + (f' <span class="badge plain">{escape(category)}</span>' if category else "")
     parent = view.parent
     of = "" if parent is None else f'<p>A view of <a href="/d/{parent.uid}">{escape(parent.name)}</a>.</p>'
     label = str(metadata.get("rowLabel") or "")
-    figures = (
+    counts = (
         f"<div><dt>Rows</dt><dd>{overview.rows:,}</dd></div>"
         f"<div><dt>Columns</dt><dd>{len(view.columns):,}</dd></div>"
-        f"<div><dt>Data updated</dt><dd>{day_html(view.rows_updated_at)}</dd></div>"
-        + (f"<div><dt>Each row is</dt><dd>{escape(label)}</dd></div>" if label else "")
+        if overview
+        else ""
     )
-    parts = [
-        ("rows", "Rows"),
-        ("about", "About"),
-        ("columns", "Columns"),
-        ("history", "History"),
-        ("programs", "API"),
-    ]
-    links = "".join(f'<li><a href="#{key}">{word}</a></li>' for key, word in parts)
+    figures = f"{counts}<div><dt>Data updated</dt><dd>{day_html(view.rows_updated_at)}</dd></div>" + (
+        f"<div><dt>Each row is</dt><dd>{escape(label)}</dd></div>" if label else ""
+    )
+    parts = {
+        "rows": "Rows", "about": "About", "columns": "Columns", "history": "History", "programs": "API"
+    }  # fmt: skip
+    there = parts if overview else {"about": "About", "history": "History"}
+    links = "".join(f'<li><a href="#{key}">{word}</a></li>' for key, word in there.items())
     return (
         '<div class="hero"><div class="wide"><p class="trail"><a href="/">Datasets</a></p>'
         f'<h1>{escape(view.name)}</h1><p class="marks">{marks}</p>{of}{description(view)}'
