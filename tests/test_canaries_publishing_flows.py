@@ -354,9 +354,7 @@ def test_pushed_records_stand_in_the_spool_alone(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "tell", ["a refusal", "a code that is a cell", "a redirect with a token", "busy", "a text"]
-)
+@pytest.mark.parametrize("tell", ["a refusal", "a redirect with a token"])
 def test_a_push_whose_errors_quote_record_and_key(city: Bench, tell: str) -> None:
     """The push key stands in the address that the portal quotes."""
     record = city.run(writes(tell, "/api/push/"))

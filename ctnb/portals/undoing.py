@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctnb import tables
+from ctnb import documents, tables
 from ctnb.contracts.columns import Column
 from ctnb.tables import Table
 
@@ -62,7 +62,7 @@ class Undo:
             "before": before,
             "expected": expected,
         }
-        (part / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        documents.write_text(part / "facts.json", json.dumps(facts), mode=0o600)
         for path in (*part.iterdir(), part):
             _to_disk(path)
         shutil.rmtree(folder, ignore_errors=True)
