@@ -1,7 +1,7 @@
 """
 What publishing to Socrata costs beside the clients there are, over TLS on this machine.
 
-    python benchmarks/publishing.py [--rows 1000000] [--repeat 3] [--end-to-end] [--only NAME ...]
+    python benchmarks/publishing.py [--rows 1000000] [--repeat 3] [--end-to-end] [--only NAME ...] [--large GB]
 
 A seeded Parquet table of 12 columns in a temporary folder. In turn, each in a process of its own, into a server that
 counts bytes and answers as a portal does:
@@ -10,10 +10,11 @@ counts bytes and answers as a portal does:
     RSocrata     its way: the whole data frame as one JSON text, in one PUT
     socrata-py   csv(file), the making of the CSV by DuckDB counted
     ctnb         Portal.send, a draft revision streamed from Parquet
+    sync         ctnb again, of a table of which 0.5 % is other: rows changed, new and gone, worked out and sent
 
 With --end-to-end, socrata-py and ctnb against one embedded portal, until the rows are applied. Prints medians of
 seconds and of CPU seconds, ratios to ctnb, bytes that arrived, and the peak memory of each process. Needs the clients
-of requirements-servers: sodapy and socrata-py.
+of requirements-servers: sodapy and socrata-py. With --large, ctnb alone sends a table of so many GB as CSV, once.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from ctnb import tables
 from ctnb.contracts.columns import Column
 from ctnb.embedded.certificates import own_certificate, tls_context
 from ctnb.embedded.drafts import revision_links, source_links
+from ctnb.portals import uploads
+from ctnb.tables import Table
 from ctnb.values import TYPES as SODA
 
 TYPES = {
@@ -62,6 +65,15 @@ ROWS_SQL = """
         CASE WHEN i % 5 > 0 THEN 'Remark, "' || i || '" as it was written' END AS remark
     FROM range({rows}) AS r(i)
 """
+OTHER_SQL = """
+    SELECT * REPLACE (CASE WHEN {row} % 250 = 0 THEN 'Remark, written anew' ELSE remark END AS remark,
+                      CASE WHEN {row} % 2000 = 1 THEN 'new-' || id ELSE id END AS id)
+    FROM ({rows})
+"""
+"""Of 1,000 rows four have another remark; of 2,000 one is gone and one is new."""
+SAMPLE_ROWS = 100_000
+ARRIVED = 3
+"""Where the MB that arrived are among the facts of a run."""
 UID, BASE = "abcd-1234", "/api/publishing/v1"
 
 MEASURED = """
@@ -72,6 +84,19 @@ began, cpu = time.perf_counter(), time.process_time()
 {work}
 print(json.dumps([time.perf_counter() - began, time.process_time() - cpu,
                   resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+CTNB = """
+from ctnb.clients.socrata import Credentials, Socrata
+from ctnb.portals.interface import Change
+from ctnb.portals.journal import Journal
+from ctnb.portals.socrata import SocrataPortal
+from ctnb.tables import Table, open_columns
+import pyarrow.parquet as pq
+path = Path(facts["table"])
+table = Table(path, open_columns(path), pq.read_metadata(path).num_rows, "sha256:file", "sha256:rows")
+client = Socrata("https://" + facts["domain"], Credentials(facts["user"], facts["password"]), timeout_s=600,
+                 ca_file=Path(facts["certificate"]))
+portal, journal = SocrataPortal("sink", client), Journal(path.with_suffix(".jsonl"))
 """
 WORK = {
     "sodapy": """
@@ -105,19 +130,24 @@ if facts["apply"]:
     output = source.wait_for_finish(sleeptime=0.2).get_latest_input_schema().get_latest_output_schema()
     revision.apply(output_schema=output.wait_for_finish(sleeptime=0.2)).wait_for_finish(sleeptime=0.2)
 """,
-    "ctnb": """
-from ctnb.clients.socrata import Credentials, Socrata
-from ctnb.portals.interface import Change
-from ctnb.portals.journal import Journal
-from ctnb.portals.socrata import SocrataPortal
-from ctnb.tables import Table, open_columns
-import pyarrow.parquet as pq
-path = Path(facts["table"])
-table = Table(path, open_columns(path), pq.read_metadata(path).num_rows, "sha256:file", "sha256:rows")
-client = Socrata("https://" + facts["domain"], Credentials(facts["user"], facts["password"]), timeout_s=600,
-                 ca_file=Path(facts["certificate"]))
+    "ctnb": CTNB
+    + """
 change = Change("replace", table, table.columns, (), "token-" + str(began))
-SocrataPortal("sink", client).send(facts["uid"], change, Journal(path.with_suffix(".jsonl")))
+portal.send(facts["uid"], change, journal)
+""",
+    "sync": CTNB
+    + """
+from ctnb import tables
+from ctnb.portals import differences
+from ctnb.portals.mapping import Fields
+with tables.connect(path.parent, threads=2) as connection:
+    for name, file in (("there", "table"), ("data", "other")):
+        connection.execute("CREATE VIEW " + name + " AS FROM read_parquet('" + facts[file] + "')")
+    assert differences.expect(connection, "sync", table.columns, "id") == []
+    fields, token = Fields(table.columns, {}), "token-" + str(began)
+    changes = differences.changes(connection, "sync", table, fields, "id", token, path.parent)
+for change in changes:
+    portal.send(facts["uid"], change, journal)
 """,
 }
 
@@ -131,17 +161,46 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--end-to-end", action="store_true")
     parser.add_argument("--only", nargs="*", default=list(WORK), choices=list(WORK))
+    parser.add_argument("--large", type=float, metavar="GB")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with tables.connect(threads=2) as connection:
-            tables.write(connection, ROWS_SQL.format(rows=given.rows), COLUMNS, folder / "rows.parquet")
+        if given.large:
+            _large(folder, given.large)
+            return
+        _make(folder, given.rows)
         with sink(folder, given.rows) as (facts, counted):
-            _report("into the counting server", _measure(given.only, facts, given.repeat, counted))
+            found = _measure(given.only, facts, given.repeat, counted)
+            _report("into the counting server", found)
+            if {"ctnb", "sync"} <= found.keys():
+                share = found["sync"][0][ARRIVED] / found["ctnb"][0][ARRIVED]
+                print(f"sync sends {share:.2%} of the bytes of a replace")
         if given.end_to_end:
             with embedded(folder) as facts:
                 both = [name for name in given.only if name in ("socrata-py", "ctnb")]
                 _report("against the embedded portal", _measure(both, facts, given.repeat, [0]))
+
+
+def _make(folder: Path, rows: int, *, other: bool = True) -> None:
+    """The table, and one of which a little is other."""
+    made = ROWS_SQL.format(rows=rows)
+    with tables.connect(folder, threads=2) as connection:
+        tables.write(connection, made, COLUMNS, folder / "rows.parquet")
+        if other:
+            query = OTHER_SQL.format(rows=made, row="CAST(id AS BIGINT)")
+            tables.write(connection, query, COLUMNS, folder / "other.parquet")
+
+
+def _large(folder: Path, size_gb: float) -> None:
+    """Send a table of about `size_gb` as CSV, and say what of the machine that took."""
+    _make(folder, SAMPLE_ROWS, other=False)
+    path = folder / "rows.parquet"
+    sample = Table(path, COLUMNS, SAMPLE_ROWS, "", "")
+    row_bytes = sum(map(len, uploads.prepare(sample).chunks(1 << 20))) / SAMPLE_ROWS
+    rows = int(size_gb * 1e9 / row_bytes) + 1
+    _make(folder, rows, other=False)
+    with sink(folder, rows) as (facts, counted):
+        _report(f"{rows:,} rows into the counting server", _measure(["ctnb"], facts, 1, counted))
 
 
 def _measure(
@@ -254,6 +313,7 @@ def sink(folder: Path, rows: int) -> Iterator[tuple[dict[str, Any], list[int]]]:
         yield {
             "domain": f"localhost:{server.server_port}", "user": "user", "password": "password", "uid": UID,
             "apply": False, "certificate": str(certificate), "table": str(folder / "rows.parquet"),
+            "other": str(folder / "other.parquet"),
         }, counted  # fmt: skip
     finally:
         server.shutdown()
