@@ -117,6 +117,23 @@ def test_free_text_about_people_waits(tmp_path: Path) -> None:
     assert (finding.severity, finding.count, finding.of) == ("wait", 4, 6)
 
 
+def test_files_wait_for_somebody_who_opened_them(tmp_path: Path) -> None:
+    """An address in a file's bytes is seen by no other rule; a column without files is clean, and none is skipped."""
+    sent = "data:text/plain;base64,Si4gUm9lLCBqLnJvZUBleGFtcGxlLm9yZw=="
+    columns = [TOWN, column("scan", "file"), column("photo", "file")]
+    table = made(
+        tmp_path, columns, {"town": ["x", "y", "z"], "scan": [sent, None, sent], "photo": [None] * 3}
+    )
+    review = reviewed(table)
+    assert rules(review) == [("file-content", "wait")]
+    (finding,) = review.findings
+    assert (finding.columns, finding.count, finding.of, finding.direct) == (("scan",), 2, 3, True)
+    assert finding.text == "scan holds a file in 2 of 3 rows; no rule can look into files."
+    assert "Si4gUm9l" not in json.dumps(review.to_json())
+    asked = {one.rule: one.outcome for one in aggregate(tmp_path, [6]).asked}
+    assert asked["file-content"] == "skipped"
+
+
 def test_every_rule_is_asked_or_says_why_not(tmp_path: Path) -> None:
     """One line per rule, in the order of the reference; a skipped one has a reason."""
     review = aggregate(tmp_path, [6])

@@ -33,6 +33,7 @@ from ctnb.privacy.findings import (
 )
 from ctnb.settings import Policy, Severity
 from ctnb.tables import Table, opened
+from ctnb.values import quote_name
 
 State = Literal["blocked", "waiting", "clear"]
 FORMAT = 1
@@ -202,6 +203,24 @@ def _ask_identifier(case: Case) -> Answer:
     return Answer(made, number)
 
 
+def _ask_file_content(case: Case) -> Answer:
+    """Whether columns of the type file hold any: their bytes are encoded, so no other rule sees what is in them."""
+    names = [column.name for column in case.table.columns if column.type == "file"]
+    if not names:
+        return Answer(skipped="no column holds files")
+    written = case.numbers(f"SELECT {', '.join(f'count({quote_name(name)})' for name in names)} FROM data")
+    rows = case.table.rows
+    made = tuple(
+        case.finding(
+            "file-content", [name], number, rows,
+            f"{name} holds a file in {number:,} of {counted(rows, 'row')}; no rule can look into files.",
+        )
+        for name, number in zip(names, written, strict=True)
+        if number
+    )  # fmt: skip
+    return Answer(made, rows * len(names))
+
+
 def _ask_free_text(case: Case) -> Answer:
     if case.unit != "person":
         reason = (
@@ -233,6 +252,7 @@ _QUESTIONS: Mapping[str, Callable[[Case], Answer]] = MappingProxyType({
     "phone-content": detection.ask_phone_content,
     "name-content": detection.ask_name_content,
     "identifier-header": headers.ask_identifier_header,
+    "file-content": _ask_file_content,
     "free-text": _ask_free_text,
     "small-class": risk.ask_small_class,
     "no-quasi": risk.ask_no_quasi,
