@@ -144,8 +144,8 @@ class Bench:
 
 
 def _open(path: Path) -> bool:
-    """Whether others may read `path`; what only stands for a lock holds nothing."""
-    return path.suffix not in (".lock", ".lease") and bool(path.stat().st_mode & 0o077)
+    """Whether others may read `path`; locks hold nothing, and portal.yml ids alone."""
+    return path.suffix not in (".lock", ".lease", ".yml") and bool(path.stat().st_mode & 0o077)
 
 
 def whole_chain(error: BaseException) -> str:
@@ -375,7 +375,8 @@ def test_what_is_restored_emptied_and_adopted(bench: Bench) -> None:
     assert bench.run().status == "released"
     bench.ctnb("restore", SLUG, "--to", str(first.run), "--reason", WHY)
     uid = bench.id()
-    made = bench.ctnb("new", "adopted", "--from-portal", f"{bench.portal.url}/d/{uid}")
+    where = f"{bench.portal.url}/d/{uid}"
+    made = bench.ctnb("new", "adopted", "--from-portal", where, "--portal", "state")
     assert "kept as its first release" in made
     secret = f"127.0.0.1/d/{uid}?$$app_token={APP_TOKEN}"
     bench.ctnb("new", "mistaken", "--from-portal", secret, "--portal", "state")

@@ -83,7 +83,9 @@ def running(project: Project) -> Iterator[str]:
 
 def start(project: Project, *, port: int = 0) -> subprocess.Popen[bytes]:
     """Start the embedded portal as a process of its own; `port` 0 is any free one."""
-    log = (project.private_folder("portal") / "server.log").open("ab")
+    path = project.private_folder("portal") / "server.log"
+    path.touch(mode=0o600)
+    log = path.open("ab")
     command = [
         sys.executable, "-m", "ctnb.embedded", "--file", str(file(project)), "--port", str(port),
         "--address-file", str(address_file(project)),
