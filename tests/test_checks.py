@@ -110,6 +110,32 @@ def test_a_dataset_that_is_there_is_held_against_the_contract(project: Project, 
     assert "people: type differs (number here, text there" in told[0].remedy
 
 
+def test_words_that_are_missing_before_going_public_have_a_line(project: Project) -> None:
+    """All in one, whether or not the portal answers; amiss only where the dataset is to be public, and only outside."""
+    fp.change(project, "dataset.yml", "public: true", "public: false")
+    dataset = datasets.dataset(fp.SLUG, project.notebooks)
+    (line,) = (one for one in dataset_checks.check(project, dataset) if one.what.startswith("missing before"))
+    assert line.what == (
+        "missing before it may go public: category, row label, licence, update frequency, contact, "
+        "the description of column town, the description of column people"
+    )
+    assert (line.ok, "metadata: row_label:, " in line.remedy) == (True, True)
+    fp.change(project, "dataset.yml", "public: false", "public: true")
+    dataset = datasets.dataset(fp.SLUG, project.notebooks)
+    assert line.what in looks(dataset_checks.check(project, dataset))
+    words = "category: Health\n  row_label: A visit\n  license: Public Domain\n  update_frequency: Monthly"
+    path = project.notebooks / fp.SLUG / "dataset.yml"
+    text = path.read_text(encoding="utf-8") + f"metadata:\n  {words}\n  contact: Data office\n"
+    for name, described in (("town", "Where people live."), ("people", "How many came.")):
+        text = text.replace(f"{{name: {name}, type: ", f"{{name: {name}, description: {described}, type: ")
+    path.write_text(text, encoding="utf-8")
+    lines = dataset_checks.check(project, datasets.dataset(fp.SLUG, project.notebooks))
+    assert "every word is there without which it does not go public" in [one.what for one in lines if one.ok]
+    fp.change(project, "dataset.yml", "name: state", "name: local")
+    lines = dataset_checks.check(project, datasets.dataset(fp.SLUG, project.notebooks))
+    assert [one.what for one in lines if "go public" in one.what] == []
+
+
 def test_an_id_that_the_portal_does_not_know(project: Project) -> None:
     """It is said before a run fails."""
     project = without_token(project)

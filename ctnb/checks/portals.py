@@ -12,7 +12,7 @@ from ctnb.contracts.transforms import Drop
 from ctnb.datasets import Dataset
 from ctnb.errors import CtnbError
 from ctnb.places.socrata_addresses import IDENTIFIER
-from ctnb.portals import mapping
+from ctnb.portals import gates, mapping
 from ctnb.portals.interface import Portal, There
 from ctnb.portals.opendatasoft import OpendatasoftPortal
 from ctnb.portals.socrata import SocrataPortal
@@ -36,7 +36,21 @@ def of_portal(project: Project, name: str) -> list[Line]:
 
 
 def of_dataset(project: Project, dataset: Dataset) -> list[Line]:
-    """The lines of its portal, then what the account may do with the dataset and whether its columns fit."""
+    """
+    The lines of its portal, what the account may do with the dataset, whether its columns fit, and its words.
+
+    The words are those without which a dataset on a portal outside does not go public.
+    """
+    told = dataset.contract.portal
+    lines = _on_portal(project, dataset)
+    try:
+        outside = project.portal(told.name).kind != "embedded"
+        return [*lines, _words(project, dataset)] if outside else lines
+    except CtnbError as error:
+        return [*lines, Line(f"words: {error.what}", False, error.hint)]
+
+
+def _on_portal(project: Project, dataset: Dataset) -> list[Line]:
     told = dataset.contract.portal
     try:
         lines = of_portal(project, told.name)
@@ -108,15 +122,27 @@ def _columns(project: Project, portal: Portal, there: There, dataset: Dataset) -
     told = f"row identifier: {', '.join(there.key) or 'none'} there, {', '.join(ours) or 'none'} here"
     remedy = "Name the same column under key:, or have the portal's row identifier changed."
     yield Line(told, ours == there.key or portal.kind != "socrata", remedy)
-    mapped = mapping.compare(_published(project, dataset, portal), portal, there, contract.portal)
+    mapped = mapping.compare(_published(project, dataset), portal, there, contract.portal)
     problems = mapping.problems(mapped, contract.portal, there)
     fits = sum(one.verdict == "fits" for one in mapped)
     yield Line(f"columns: {fits} of {len(mapped)} fit", not problems, "; ".join(problems))
 
 
-def _published(project: Project, dataset: Dataset, portal: Portal) -> Sequence[Column]:
+def _words(project: Project, dataset: Dataset) -> Line:
+    """What is not said of the dataset yet; that is well as long as it is to stay private."""
+    contract = dataset.contract
+    columns = _published(project, dataset)
+    missing = gates.missing(contract.title, contract.description, contract.metadata, columns)
+    if not missing:
+        return Line("every word is there without which it does not go public", True)
+    names = ", ".join(one.what for one in missing)
+    remedy = f"Write them in dataset.yml: {', '.join(f'{one.where}:' for one in missing)}"
+    return Line(f"missing before it may go public: {names}", not contract.portal.public, remedy)
+
+
+def _published(project: Project, dataset: Dataset) -> Sequence[Column]:
     """The columns that go to the portal: those of the newest release, or those that no rule drops."""
-    base = releases.newest(project, dataset.slug, portal.name)
+    base = releases.newest(project, dataset.slug, dataset.contract.portal.name)
     kept = releases.table(base) if base else None
     if kept:
         return kept.columns
