@@ -16,11 +16,15 @@ from typing import Any
 from ctnb import documents, ledger, records
 from ctnb.datasets import Dataset
 from ctnb.errors import SettingsInvalid
+from ctnb.ledger import Entry
 from ctnb.records import ReleaseFacts, RunRecord
 from ctnb.settings import Project
 from ctnb.tables import Table, open_table
 
 IDS, VIEWS = "portal.yml", "views"
+LIFE = "portal"
+"""The kind of a ledger's line about a dataset's life on its portal, as `withdrawals` writes it."""
+_DOWN, _BACK = frozenset(["unpublished", "emptied"]), frozenset(["recovered"])
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,17 @@ class Listed:
     restores: str | None
     """The earlier release whose rows it published again."""
     published: bool
-    """Whether it is the newest on its portal."""
+    """Whether it is the newest on its portal, and was not taken down since."""
     kept: bool
     """Whether its rows are still here, so that it can be restored."""
+    taken_down: str = ""
+    """unpublished or emptied, where that was done to the newest release of its portal; else empty."""
 
     @property
     def state(self) -> str:
         """What a person should know of it."""
         told = [f"on {self.portal}"] if self.published else []
+        told += [f"{self.taken_down} on {self.portal}"] if self.taken_down else []
         told += [f"restores {self.restores}"] if self.restores else []
         return ", ".join([*told, *([] if self.kept else ["rows not kept"])])
 
@@ -77,18 +84,39 @@ class Listed:
 
 
 def listed(project: Project, slug: str) -> list[Listed]:
-    """The releases of a dataset, newest first."""
+    """The releases of a dataset, newest first. Raises RecordBroken when a record or the ledger does not verify."""
     found = list(reversed(of_dataset(project, slug)))
     newest_of: dict[str, str] = {}
     for one in found:
         newest_of.setdefault(one.facts.portal, one.facts.release)
+    acts = _last_acts(project, slug)
     return [
         Listed(
             one.facts.release, one.facts.at, one.facts.portal, one.facts.mode, one.facts.rows_after, one.by,
-            one.restores, newest_of[one.facts.portal] == one.facts.release, one.path.is_file(),
+            one.restores, newest and not down, one.path.is_file(), down,
         )
         for one in found
+        for newest in [newest_of[one.facts.portal] == one.facts.release]
+        for down in [_taken_down(one, acts) if newest else ""]
     ]  # fmt: skip
+
+
+def _last_acts(project: Project, slug: str) -> dict[str, Entry]:
+    """What last took the dataset's rows down, or brought them back, by portal."""
+    return {
+        str(entry.facts.get("portal")): entry
+        for entry in ledger.entries(project.ledger)
+        if entry.kind == LIFE
+        and entry.facts.get("dataset") == slug
+        and entry.facts.get("what") in _DOWN | _BACK
+    }
+
+
+def _taken_down(release: Release, acts: Mapping[str, Entry]) -> str:
+    """What took the newest release of its portal down; empty when it is there."""
+    act = acts.get(release.facts.portal)
+    what = str(act.facts["what"]) if act and act.at > release.facts.at else ""
+    return what if what in _DOWN else ""
 
 
 def newest(project: Project, slug: str, portal: str) -> Release | None:

@@ -15,11 +15,8 @@ from ctnb import ledger
 from ctnb.ledger import Entry
 from ctnb.privacy import decisions
 from ctnb.privacy.decisions import Clearance
-from ctnb.releases import Release
+from ctnb.releases import LIFE, Release
 from ctnb.settings import Project
-
-KIND = "portal"
-"""The kind of such a line in the ledger."""
 
 
 def note(
@@ -38,7 +35,7 @@ def note(
         "release": release.facts.release if release else None,
         "digest": release.facts.digest if release else None,
     }  # fmt: skip
-    return ledger.append(project.ledger, KIND, facts)
+    return ledger.append(project.ledger, LIFE, facts)
 
 
 def for_privacy(project: Project, release: Release) -> Entry | None:
@@ -50,7 +47,7 @@ def _newest(entries: Iterable[Entry], release: Release) -> Entry | None:
     found = None
     for entry in entries:
         told = entry.facts
-        if entry.kind == KIND and told.get("privacy") and told.get("digest") == release.facts.digest:
+        if entry.kind == LIFE and told.get("privacy") and told.get("digest") == release.facts.digest:
             found = entry
     return found
 

@@ -205,10 +205,12 @@ def test_a_dataset_on_socrata_is_emptied_or_made_private(tmp_path: Path, pool: K
         assert not lifecycle.lost(fp.SLUG, project=project).public
         assert lifecycle.empty(fp.SLUG, reason=WHY, project=project).rows == 4
         assert lifecycle.lost(fp.SLUG, project=project).rows == 0
+        assert [one.state for one in releases.listed(project, fp.SLUG)] == ["emptied on local"]
         emptied_twice = lifecycle.empty(fp.SLUG, reason=WHY, project=project)
         assert emptied_twice.kept.startswith("before-")
         made = restoring.restore(fp.SLUG, to=first.run, reason=WHY, project=project, pool=pool)
         assert made.status == "released", made.reason
+        assert releases.listed(project, fp.SLUG)[0].state == f"on local, restores {first.run}-1"
     assert verification.verify(project).faults == ()
 
 

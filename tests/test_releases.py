@@ -8,7 +8,7 @@ import pytest
 from conftest import CTNB_YML, SLUG
 from record_examples import released, written
 
-from ctnb import datasets, ledger, releases, settings, tables
+from ctnb import datasets, ledger, releases, settings, tables, withdrawals
 from ctnb.contracts.columns import Column
 from ctnb.errors import SettingsInvalid
 from ctnb.settings import Project
@@ -74,6 +74,34 @@ def test_an_id_that_is_written_in_another_form_is_told(outside: Project) -> None
     (dataset.folder / "portal.yml").write_text("state: abcd-1234\n", encoding="utf-8")
     with pytest.raises(SettingsInvalid, match=r"portal\.yml does not say an id"):
         releases.dataset_id(outside, dataset, "state")
+
+
+def test_a_release_that_was_taken_down_is_not_on_its_portal(project: Project) -> None:
+    """Until it is recovered, or the next release is there; other portals and datasets are left alone."""
+    first, other = released(1), released(2, "state")
+    written(project, 1, release=first.model_copy(update={"at": "2020-01-01T00:00:00.000000Z"}))
+    written(project, 2, release=other.model_copy(update={"at": "2020-01-02T00:00:00.000000Z"}))
+    seen = []
+    for dataset, what in (
+        ("another", "emptied"), (SLUG, "disabled"), (SLUG, "unpublished"), (SLUG, "emptied"), (SLUG, "recovered"),
+        (SLUG, "emptied"),
+    ):  # fmt: skip
+        withdrawals.note(project, dataset, "local", what, rows=1, reason="The office asked for it.")
+        seen.append([one.state for one in releases.listed(project, SLUG)])
+    state, gone = "on state, rows not kept", ", rows not kept"
+    told = [
+        "on local",
+        "on local",
+        "unpublished on local",
+        "emptied on local",
+        "on local",
+        "emptied on local",
+    ]
+    assert seen == [[state, words + gone] for words in told]
+    written(project, 3, release=released(3).model_copy(update={"at": "2999-01-01T00:00:00.000000Z"}))
+    assert [(one.release, one.published, one.taken_down) for one in releases.listed(project, SLUG)] == [
+        ("r3", True, ""), ("r2", True, ""), ("r1", False, ""),
+    ]  # fmt: skip
 
 
 def test_the_rows_of_old_releases_are_deleted_and_a_line_says_so(outside: Project, tmp_path: Path) -> None:
