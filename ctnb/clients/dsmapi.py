@@ -28,7 +28,7 @@ PARSING: Mapping[str, Any] = {"trim_whitespace": False, "remove_empty_rows": Fal
 
 CHUNK_BYTES = 4 << 20
 PARALLEL = 4
-FIRST_POLL_S, LAST_POLL_S = 0.1, 10.0
+FIRST_POLL_S, POLL_SHARE, LAST_POLL_S = 0.1, 0.1, 10.0
 PATIENCE_S = 12 * 3600.0
 """How long a portal may work on one revision."""
 
@@ -252,12 +252,15 @@ class Dsmapi:
             raise broken
 
     def _patience(self, what: str) -> Iterator[None]:
-        """One turn for each question; ever longer pauses between. Raises PortalFailed after PATIENCE_S."""
-        end, pause_s = time.monotonic() + PATIENCE_S, self._poll_s
-        while time.monotonic() < end:
+        """
+        One turn for each question; ever longer pauses between. Raises PortalFailed after PATIENCE_S.
+
+        A pause is a tenth of the time waited so far, so that no more than that is waited in vain.
+        """
+        began = time.monotonic()
+        while (waited_s := time.monotonic() - began) < PATIENCE_S:
             yield
-            time.sleep(pause_s)
-            pause_s = min(1.5 * pause_s, LAST_POLL_S)
+            time.sleep(min(max(self._poll_s, POLL_SHARE * waited_s), LAST_POLL_S))
         raise PortalFailed(
             f"The portal was still {what} after {PATIENCE_S / 3600:g} hours.",
             hint="Publish again later: what arrived is found there.",
