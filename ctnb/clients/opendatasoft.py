@@ -146,9 +146,10 @@ class Opendatasoft:
         offset = 0
         while True:
             said = self.ask("GET", "/datasets/", params={"limit": PAGE, "offset": offset}) or {}
-            yield from objects(said.get("results", []))
+            results, total = _page(said)
+            yield from results
             offset += PAGE
-            if offset >= _number(said.get("total_count", 0)):
+            if offset >= total:
                 return
 
     @understood
@@ -385,8 +386,8 @@ def _safe(name: str) -> str:
 
 
 @understood
-def _number(told: Any) -> int:
-    return int(told)
+def _page(said: Any) -> tuple[list[dict[str, Any]], int]:
+    return objects(said.get("results", [])), int(said.get("total_count", 0))
 
 
 def _plain(word: str) -> str:
