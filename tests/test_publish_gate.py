@@ -11,6 +11,7 @@ import requests
 from portal_fixture import Running, running_portal
 
 from ctnb import datasets, deciding, records, releases, settings, verification
+from ctnb.embedded.accounts import add_account
 from ctnb.errors import UsageError
 from ctnb.kernels.pools import KernelPool
 from ctnb.portals import local
@@ -238,3 +239,38 @@ def readers(portal: Running, uid: str) -> list[str]:
     """The mail addresses that the dataset is given to."""
     grants = portal.ask("GET", f"/api/views/{uid}.json").json()["grants"]
     return [grant["userEmail"] for grant in grants if "userEmail" in grant]
+
+
+def approvals(portal: Running, uid: str) -> list[str]:
+    """The ids of what waits for the portal's own approver."""
+    return [str(one["id"]) for one in portal.ask("GET", f"/api/views/{uid}/approvals?status=pending").json()]
+
+
+@pytest.mark.slow
+def test_a_run_waits_for_the_portals_own_approver(
+    tmp_path: Path, pool: KernelPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Submitted once, however often it goes on; released, with the right rows, once somebody approved it there."""
+    (tmp_path / "portal").mkdir()
+    with running_portal(tmp_path / "portal", "--approval") as asking:
+        approver = add_account(asking.file, "Ada Approver", "publisher")
+        project = outside(tmp_path / "project", asking, monkeypatch, mode="append")
+        fp.change(project, "dataset.yml", "public: true", "public: false")
+        fp.change(project, "dataset.yml", "key: [town]\n", "")
+        first = fp.run(project, pool)
+        uid = dataset_id(project, "state")
+        assert (first.status, first.exit_code, first.release) == ("waiting", 1, None)
+        assert first.reason == f"Revision 0 of {uid} was submitted; the portal asks for an approval."
+        assert f"ctnb run visits --from publish --run {first.run}" in first.next
+        (submission,) = approvals(asking, uid)
+        again = fp.run(project, pool, from_step="publish", run=first.run)
+        assert (again.run, again.status, again.release) == (first.run, "waiting", None)
+        assert (approvals(asking, uid), asking.rows(uid)) == ([submission], [])
+        path = f"{asking.url}/api/views/{uid}/approvals/{submission}?method=updateOutcomeEnd&status=approved"
+        assert requests.put(path, auth=approver, timeout=60).ok
+        went = fp.run(project, pool, from_step="publish", run=first.run)
+        assert (went.run, went.status, went.exit_code) == (first.run, "released", 0), went.reason
+        assert asking.rows(uid) == [{"town": town, "people": "12"} for town in fp.TOWNS]
+        assert went.release and went.release.rows_after == 4
+    assert [one.state for one in releases.listed(project, fp.SLUG)] == ["on state"]
+    assert verification.verify(project).faults == ()
