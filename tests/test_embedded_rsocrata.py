@@ -182,6 +182,8 @@ def test_r14_money_says_so_in_the_types(portal: Running) -> None:
     answer = sent(portal, f"/resource/{uid}.json?$order=:id")
     assert json.loads(answer.headers["X-SODA2-Types"]) == ["money"]
     assert answer.json() == [{"amount": "15325.65"}]
+    query = "?$select=sum(amount)+as+total&$where=amount+%3E+5&$having=total+%3C+20000"
+    assert portal.ask("GET", f"/resource/{uid}.json{query}").json() == [{"total": "15325.65"}]
 
 
 def written(

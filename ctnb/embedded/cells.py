@@ -31,7 +31,7 @@ class CellType:
 
     name: str
     soda: str
-    """The word in X-SODA2-Types."""
+    """The SoQL type that its values are computed with."""
     store: Callable[[object], Stored]
     """The stored form of a JSON value or a CSV text that is not blank. Raises Maltyped."""
     json: Callable[[Stored], str]
@@ -40,6 +40,11 @@ class CellType:
     """The CSV text of a stored value."""
     export: Callable[[Stored], str]
     """The text of the export file, with the dates that spreadsheets know."""
+
+    @property
+    def told(self) -> str:
+        """The word in X-SODA2-Types: the SoQL type, except that old datasets have money, computed as a number."""
+        return "money" if self.name == "money" else self.soda
 
 
 def store(kind: CellType, value: object) -> Stored:
@@ -232,8 +237,8 @@ def _build() -> dict[str, CellType]:
         for name in ("text", "html", "email", "phone", "photo")
     ]
     types += [
-        CellType(name, said, _store_number, _number_json, _number_text, _number_text)
-        for name, said in (("number", "number"), ("money", "money"), ("percent", "number"))
+        CellType(name, "number", _store_number, _number_json, _number_text, _number_text)
+        for name in ("number", "money", "percent")
     ]
     types += [
         CellType(name, name, _geometry(name), str, geometry_wkt, geometry_wkt)

@@ -101,7 +101,7 @@ def fetched(connection: sqlite3.Connection, compiled: Compiled) -> Iterator[Row]
 def soda_headers(outputs: Iterable[Output]) -> Headers:
     """X-SODA2-Fields and -Types, or why they are left out."""
     fields = json.dumps([output.name for output in outputs], separators=(",", ":"))
-    types = json.dumps([output.kind.soda for output in outputs], separators=(",", ":"))
+    types = json.dumps([output.kind.told for output in outputs], separators=(",", ":"))
     if len(fields) + len(types) > HEADER_LIMIT:
         return (("X-SODA2-Warning", f"{_DEPRECATED} and have been suppressed for being too large"),)
     return (("X-SODA2-Fields", fields), ("X-SODA2-Types", types))
