@@ -80,7 +80,7 @@ _IDENTIFIERS = (
          "Leave the column out, or make it coarser; approve if it does not describe a person.", direct=True),
     Rule("file-content", "Are files published, which the review cannot look into?", "wait",
          "Have somebody open the files before they go out, or leave the column out; approve once that is done.",
-         direct=True),
+         direct=True, once=True),
     Rule("free-text", "Is free text published about people?", "wait",
          "Leave free text out: that is the default. Keep it only after somebody has read it."),
 )  # fmt: skip
