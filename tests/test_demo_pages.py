@@ -297,6 +297,9 @@ def test_the_downloads_of_the_dataset_answer(demo: Demo, portal: str, watched: W
     page = watched.opened(portal + _dataset(portal))
     links = page.eval_on_selector_all(".actions a[href]", "all => all.map((one) => one.href)")
     answers = {link: requests.get(link, timeout=60) for link in links}
-    assert [answer.status_code for answer in answers.values()] == [200, 200, 200]
+    assert [answer.status_code for answer in answers.values()] == [200] * len(links)
+    assert {"CSV", "JSON", "XML", "Metadata"} <= {
+        word.split()[-1] for word in page.locator(".actions a").all_inner_texts() if word.split()
+    }
     (csv,) = (answer.text for link, answer in answers.items() if "rows.csv" in link)
     assert len(csv.splitlines()) == demo.counts()["release"]["rows_after"] + 1

@@ -212,7 +212,7 @@ def test_an_upload_goes_on_where_it_broke_off(
     source = dsmapi.add_source(revision, "rows.csv")
     dsmapi.initiate(source, uploads.CONTENT_TYPE)
     pieces = list(uploads.prepare(given.table).chunks(10))
-    facts = {"chunk_bytes": 10, "parallel": 2, "file": given.table.file_digest}
+    facts = {"chunk_bytes": 10, "parallel": 2, "file": uploads.file_of(given.table)}
     journal.note(given.token, "uploading", revision=revision.seq, source=source.id, **facts)
     for number, piece in enumerate(pieces[:2]):
         path = f"/api/publishing/v1/source/{source.id}/chunk/{number}/{10 * number}"
@@ -232,7 +232,7 @@ def test_an_upload_that_the_portal_lost_is_begun_anew(
     revision = dsmapi.open(uid, "update", revisions.NOTES + given.token)
     source = dsmapi.add_source(revision, "rows.csv")
     dsmapi.initiate(source, uploads.CONTENT_TYPE)
-    facts = {"chunk_bytes": 10, "parallel": 2, "file": given.table.file_digest}
+    facts = {"chunk_bytes": 10, "parallel": 2, "file": uploads.file_of(given.table)}
     journal.note(given.token, "uploading", revision=revision.seq, source=source.id, **facts)
     journal.note(given.token, "chunk", source=source.id, number=0)
     portal.send(uid, given, journal)

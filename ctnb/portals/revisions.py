@@ -149,7 +149,7 @@ def _uploaded(sending: Sending, revision: Revision, upload: Upload) -> tuple[Sou
         # the portal does not know that upload any more: begin another
     source = sending.dsmapi.add_source(revision, FILENAME)
     chunk_bytes, parallel = sending.dsmapi.initiate(source, uploads.CONTENT_TYPE)
-    file = sending.change.table.file_digest
+    file = uploads.file_of(sending.change.table)
     sending.note("uploading", revision=revision.seq, source=source.id, chunk_bytes=chunk_bytes,
                  parallel=parallel, file=file)  # fmt: skip
     return _sent(sending, source, upload, chunk_bytes, parallel, frozenset())
@@ -174,7 +174,7 @@ def _begun(sending: Sending, revision: Revision) -> tuple[Source, int, int, froz
     """The upload that an earlier attempt began from the same file, and the chunks that had arrived."""
     steps = sending.journal.steps(sending.change.token)
     begun = [step for step in steps if step["state"] == "uploading" and step["revision"] == revision.seq]
-    if not begun or begun[-1]["file"] != sending.change.table.file_digest:
+    if not begun or begun[-1]["file"] != uploads.file_of(sending.change.table):
         return None
     last = begun[-1]
     try:

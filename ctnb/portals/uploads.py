@@ -20,6 +20,8 @@ from ctnb.tables import Table
 from ctnb.values import parquet_type, quote_name, quote_text
 
 CONTENT_TYPE = "text/csv"
+LAYOUT = 2
+"""Which way of writing cells; chunks of two ways are never put together."""
 ROWS_AT_ONCE = 20_000
 EMPTY_TEXT = "\ue000"
 """What stands for an empty text: a sign of Unicode's private use, which no text of the table is."""
@@ -99,6 +101,11 @@ class Upload:
                 stream = pa.BufferOutputStream()
                 csv.write_csv(batch, stream, options)
                 yield stream.getvalue().to_pybytes()
+
+
+def file_of(table: Table) -> str:
+    """What the file made of `table` is known by: the same bytes for the same text."""
+    return f"{table.file_digest}/{LAYOUT}"
 
 
 def prepare(table: Table) -> Upload:
