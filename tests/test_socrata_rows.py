@@ -642,7 +642,7 @@ def test_recorded_answers_of_a_real_portal_are_read(tmp_path: Path) -> None:
             return Reply(view)
         if "$offset" in question.query:
             return Reply(page, kind="application/json;charset=utf-8")
-        return Reply(b'[{"n": "%d"}]' % rows)
+        return Reply(b'[{"ctnb_rows": "%d"}]' % rows)
 
     with serving(answer) as served:
         fetched = fetch(tmp_path, "uczf-rk3c", domain=served.url)
