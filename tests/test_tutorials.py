@@ -24,6 +24,7 @@ VARYING = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
     (r"\d+(\.\d)? s\b", "SECONDS"),
     (r"\bby [\w-]+", "by SOMEBODY"),
+    (r"[\w-]+ +on local$", "SOMEBODY on local"),
     (r"/d/[a-z0-9]{4}-[a-z0-9]{4}", "/d/DATASET"),
     (r"(\S*[/\\])?\.\.\.[/\\]", "…/"),
     (r"\s+", " "),
