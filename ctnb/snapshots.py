@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Self
@@ -12,6 +14,8 @@ from typing import Self
 from ctnb.errors import SourceInvalid
 
 CHUNK_BYTES = 1 << 20
+AHEAD = 8
+"""How many pieces may be written and not hashed yet."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Writer:
         if self._target.exists():
             self._target.chmod(0o600)  # Windows does not delete what is read-only
             self._target.unlink()
-        self._digest, self.size = hashlib.sha256(), 0
+        self._digest, self.size = _Hash(), 0
         self._part.unlink(missing_ok=True)
         handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._stream = os.fdopen(handle, "wb")
@@ -75,6 +79,7 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._digest.close()
         self._stream.close()
         self._part.unlink(missing_ok=True)
 
@@ -87,7 +92,8 @@ class Writer:
         """Forget what was written: the file is being sent from its beginning again."""
         self._stream.seek(0)
         self._stream.truncate()
-        self._digest, self.size = hashlib.sha256(), 0
+        self._digest.close()
+        self._digest, self.size = _Hash(), 0
 
     def done(self, *, told: bool = False) -> Snapshot:
         """The snapshot, read-only from now on. Raises SourceInvalid when nothing was written."""
@@ -96,7 +102,39 @@ class Writer:
             raise SourceInvalid(f"The source {self._name} is empty.", hint="Check the export that wrote it.")
         self._part.replace(self._target)
         self._target.chmod(0o400)
-        return Snapshot(self._target, self._name, self.size, f"sha256:{self._digest.hexdigest()}", told)
+        return Snapshot(self._target, self._name, self.size, f"sha256:{self._digest.value()}", told)
+
+
+class _Hash:
+    """SHA-256 of what is written; large pieces are hashed beside the writing, a few of them at once in memory."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: deque[Future[None]] = deque()
+
+    def update(self, chunk: bytes) -> None:
+        """Take `chunk` in, in order."""
+        if self._pool is None and len(chunk) < CHUNK_BYTES:
+            self._digest.update(chunk)
+            return
+        self._pool = self._pool or ThreadPoolExecutor(1, "digest")
+        self._waiting.append(self._pool.submit(self._digest.update, chunk))
+        while len(self._waiting) > AHEAD:
+            self._waiting.popleft().result()
+
+    def value(self) -> str:
+        """64 hex digits of all that was taken in."""
+        self.close()
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
 
 def take(source: Path, folder: Path, *, told: bool = False, prefix: str = "snapshot") -> Snapshot:

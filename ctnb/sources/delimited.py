@@ -79,8 +79,10 @@ def open_delimited(path: Path, *, delimiter: str, encoding: str) -> Delimited:
 
     `encoding` auto means a byte order mark's, UTF-8, UTF-16 and, where it is none, cp1252. Raises SourceInvalid.
     """
-    text = texts.as_utf8(path, encoding)
-    _check_lines(text.path)
+    lines = _Lines(path)
+    text = texts.as_utf8(path, encoding, lines)
+    if text.path != path or not lines.done:
+        _check_lines(text.path)
     header = next(_records(text.path, delimiter), None)
     if not header:
         raise SourceInvalid("The source has no header row.", hint="The first line must name the columns.")
@@ -136,20 +138,34 @@ def _bodies(source: Delimited, width: int) -> Iterator[list[str]]:
             yield cells or [""]
 
 
+class _Lines:
+    """Watches the lines of the file `path` go by: none may be longer than any cell, or memory would have to hold it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.done = 0
+        """Bytes seen."""
+        self._length = 0
+
+    def __call__(self, chunk: bytes) -> None:
+        """Look at the next piece. Raises SourceInvalid."""
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+        self._length = self._length + len(chunk) if end < 0 else len(chunk) - end - 1
+        self.done += len(chunk)
+        if self._length > CELL_LIMIT:
+            number = _line_ends(self.path, self.done - self._length) + 1
+            raise SourceInvalid(
+                f"The source cannot be read at line {number:,}: it is longer than {CELL_LIMIT >> 20} MB.",
+                hint="Export it anew: line ends, or a quotation mark, may be missing.",
+            )
+
+
 def _check_lines(path: Path) -> None:
     """Refuse a file with a line no cell could fill, before anything holds it in memory. Raises SourceInvalid."""
-    done, length = 0, 0
+    lines = _Lines(path)
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
-            end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
-            length = length + len(chunk) if end < 0 else len(chunk) - end - 1
-            done += len(chunk)
-            if length > CELL_LIMIT:
-                number = _line_ends(path, done - length) + 1
-                raise SourceInvalid(
-                    f"The source cannot be read at line {number:,}: it is longer than {CELL_LIMIT >> 20} MB.",
-                    hint="Export it anew: line ends, or a quotation mark, may be missing.",
-                )
+            lines(chunk)
 
 
 def _line_ends(path: Path, size: int) -> int:

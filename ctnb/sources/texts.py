@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +41,14 @@ class Text:
     """What a person should know of the choice, without a word of the text."""
 
 
-def as_utf8(path: Path, wanted: str) -> Text:
+def as_utf8(path: Path, wanted: str, watch: Callable[[bytes], None] | None = None) -> Text:
     """
     The text of `path` in UTF-8; what is not is copied beside it, a piece at a time.
 
-    `wanted` is auto, utf-8, utf-16 or cp1252. Raises SourceInvalid when the file is not of it, or no text.
+    `wanted` is auto, utf-8, utf-16 or cp1252. `watch` is called with every piece of a file that may be UTF-8, and may
+    raise. Raises SourceInvalid when the file is not of it, or no text.
     """
-    codec = _codec(path, wanted)
+    codec = _codec(path, wanted, watch)
     if codec == "utf-8":
         return Text(path, "utf-8")
     target, sample = _transcoded(path, codec)
@@ -74,7 +76,7 @@ def guess(path: Path, *, skip_bytes: int = 0) -> str:
     return "utf-8" if _decodes(decoder, b"", final=True) else "cp1252"
 
 
-def _codec(path: Path, wanted: str) -> str:
+def _codec(path: Path, wanted: str, watch: Callable[[bytes], None] | None) -> str:
     """The name of Python's codec for `path`."""
     with path.open("rb") as stream:
         start = stream.read(_START_BYTES)
@@ -88,7 +90,7 @@ def _codec(path: Path, wanted: str) -> str:
         return utf16
     if utf16 or wanted == "utf-16":
         raise _not_as_told(wanted, f"it is {'UTF-16' if utf16 else 'not UTF-16'}")
-    if wanted == "cp1252" or _is_utf8(path):
+    if wanted == "cp1252" or _is_utf8(path, watch):
         return "cp1252" if wanted == "cp1252" else "utf-8"
     if wanted == "utf-8":
         raise _not_as_told(wanted, "it is not UTF-8")
@@ -122,13 +124,15 @@ def _unmarked_utf16(start: bytes) -> str | None:
     return "utf-16-be" if even else "utf-16-le"
 
 
-def _is_utf8(path: Path) -> bool:
+def _is_utf8(path: Path, watch: Callable[[bytes], None] | None = None) -> bool:
     """Whether all of the file is UTF-8. Raises SourceInvalid when it holds zero bytes."""
     decoder, fits = codecs.getincrementaldecoder("utf-8")(), True
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             if b"\0" in chunk:
                 raise SourceInvalid(_NO_TEXT, hint="Export it as CSV in UTF-8.")
+            if watch:
+                watch(chunk)
             plain = chunk.isascii() and not decoder.getstate()[0]  # eight times as fast as decoding it
             fits = fits and (plain or _decodes(decoder, chunk))
     return fits and _decodes(decoder, b"", final=True)
