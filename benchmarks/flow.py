@@ -52,6 +52,8 @@ transform:
     - {name: year, type: integer, role: plain}
     - {name: licences, type: integer, role: measure}
     - {name: fees, type: money, role: measure}
+portal:
+  removes: {share: 1, reason: A benchmark publishes the same groups with other counts.}
 """
 
 TRANSFORM = """\
@@ -119,12 +121,19 @@ def measure(project: Path, repeat: int) -> dict[str, list[float]]:
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for round_ in range(repeat + 1):
-        for name, way in ways.items():
+        for place, (name, way) in enumerate(ways.items()):
+            add_row(project, len(ways) * round_ + place)
             began = time.perf_counter()
             way(project)
             if round_:
                 times[name].append(time.perf_counter() - began)
     return times
+
+
+def add_row(project: Path, number: int) -> None:
+    """A row more in the source: the same bytes are not published twice."""
+    with (project / "notebooks" / SLUG / "licences.csv").open("a", encoding="utf-8") as stream:
+        stream.write(f"L{9_000_000 + number},Avon,Food,06001,2024-01-02,10.00\n")
 
 
 def run_ctnb(project: Path) -> None:
