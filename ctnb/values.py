@@ -187,12 +187,8 @@ def _same_sql(kind: Kind, x: str, quick: str) -> tuple[str, str]:
         return day, f"strftime({quick}, {quote_text(strptime_format(kind.format))}) = {x}"
     name = kind.type.upper()  # four digits of a year: neither 12020 nor infinity
     inside = f"{quick} >= {name} '0001-01-01' AND {quick} < {name} '10000-01-01'"
-    if kind.type == "date":
-        return quick, f"{written} = {x} AND {inside}"
-    return (
-        quick,
-        f"{written} = {x} AND {inside} THEN {quick} WHEN replace({written}, ' ', 'T') = {x} AND {inside}",
-    )
+    with_t = f" OR replace({written}, ' ', 'T') = {x}" if kind.type == "timestamp" else ""
+    return quick, f"{inside} AND ({written} = {x}{with_t})"
 
 
 def canonical_sql(kind: Kind, expression: str) -> str:
