@@ -121,6 +121,22 @@ def test_rows_with_an_error_are_set_aside_and_counted(portal: Running) -> None:
     assert portal.rows(revision["resource"]["fourfour"]) == [{"a": "2", "b": "7"}, {"a": "3"}]
 
 
+def test_a_later_schema_has_the_cells_and_errors_of_each_transform(portal: Running) -> None:
+    """Alike, in another order, or beside new ones: what was worked out before and what is new stand in one row."""
+    source = upload(portal, open_revision(portal), "a,b\n1,x\n2,7\n3,\n")
+    number = {"error": {"message": "Unable to convert to number", "inputs": {"b": {"ok": "x"}}}}
+    for columns, wanted in [
+        ({"a": "to_number(a)", "b": "to_number(b)"}, [["1", number], ["2", "7"], ["3", None]]),
+        ({"a": "to_number(`A`)", "b": "to_number(`b`)"}, [["1", number], ["2", "7"], ["3", None]]),
+        ({"b": "to_number(b)", "c": "a || 'y'", "a": "to_number(a)"},
+         [[number, "1y", "1"], ["7", "2y", "2"], [None, "3y", "3"]]),
+    ]:  # fmt: skip
+        made = transformed(portal, source, **columns)
+        _, *rows = ask(portal, "GET", made["links"]["rows"])
+        cells = [[one if "error" in one else one["ok"] for one in row["row"]] for row in rows]
+        assert (cells, made["resource"]["error_count"]) == (wanted, 1)
+
+
 def test_rows_are_paged(portal: Running) -> None:
     """The first element is the schema; limit and offset cut the rest."""
     source = upload(portal, open_revision(portal), "a\n" + "".join(f"{n}\n" for n in range(9)))

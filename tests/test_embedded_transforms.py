@@ -11,7 +11,7 @@ import pytest
 from ctnb.embedded.cells import TEXT, TYPES
 from ctnb.embedded.decimals import pack
 from ctnb.embedded.soql import Malformed, parse_expression
-from ctnb.embedded.transforms import Mistaken, Plan
+from ctnb.embedded.transforms import Mistaken, Plan, canonical
 from ctnb.embedded.vectors import teach
 from ctnb.embedded.workshop import engine
 
@@ -122,6 +122,17 @@ def test_what_cannot_be_compiled_is_mistaken(expression: str) -> None:
     """Unknown columns and functions, and types that do not meet."""
     with pytest.raises(Mistaken):
         Plan({"one": ("c1", TEXT)}).add(expression)
+
+
+def test_two_spellings_of_a_transform_are_one() -> None:
+    """The case of a column's name and the two names of a conversion make no difference; a constant's text does."""
+    pairs = [
+        ("to_floating_timestamp(`Day`)", "to_calendar_date(day)"),
+        ("to_boolean(`One`)", "to_checkbox(one)"),
+        ("word || 'x'", "word || 'X'"),
+    ]
+    alike = [canonical(parse_expression(one)) == canonical(parse_expression(two)) for one, two in pairs]
+    assert alike == [True, True, False]
 
 
 def test_numbers_made_in_sql_are_those_made_in_python(taught: Any) -> None:

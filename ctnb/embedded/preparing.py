@@ -10,11 +10,13 @@ from typing import Any
 from .answers import Refused
 from .catalogue import View
 from .cells import TEXT, cell_type
-from .drafts import Draft, keep, lookup, stamp, view_of
+from .drafts import Draft, children, keep, lookup, stamp, view_of
 from .fetching import Unfetched, fetch
 from .guessing import guess_types
 from .parsing import Named, Options, Parsed, Unparsable, parse_file, wrong_rows
 from .schemas import add_input, add_output, adopt, default_columns, family, input_table, output_table, plan_of
+from .soql import Node, parse_expression
+from .transforms import canonical
 from .vectors import teach
 from .workshop import Workshop, quoted
 
@@ -101,11 +103,12 @@ def run_output(workshop: Workshop, number: int) -> None:
     with workshop.store.reading() as connection:
         output = lookup(connection, "output_schemas", number)
         schema = lookup(connection, "input_schemas", output.parent or 0) if output else None
+        others = children(connection, "output_schemas", schema.id) if schema else []
     if output is None or schema is None or schema.parent is None or output.document["completed_at"]:
         return
     folder, engine, counts = workshop.place(schema.parent), workshop.engine(), None
     try:
-        counts = _transform(engine, schema, output, folder)
+        counts = _transform(engine, schema, output, folder, _most_alike(output, others, folder))
     except Exception:  # noqa: BLE001  DuckDB's errors quote the data
         workshop.check()
     finally:
@@ -118,20 +121,50 @@ def run_output(workshop: Workshop, number: int) -> None:
             keep(connection, "output_schemas", found, **changes)
 
 
-def _transform(engine: Any, schema: Draft, output: Draft, folder: Path) -> tuple[int, ...]:
-    """Rows, rows with an error, and the errors of each column."""
-    teach(engine)
-    plan = plan_of(schema)
+def _expressions(output: Draft) -> list[Node]:
+    """The transforms of an output schema, in the order of its columns."""
+    columns = output.document["output_columns"]
+    return [canonical(parse_expression(column["transform"]["transform_expr"])) for column in columns]
+
+
+def _most_alike(output: Draft, others: list[Draft], folder: Path) -> Draft | None:
+    """The finished output schema of the same input that has most transforms in common with `output`."""
+    wanted = set(_expressions(output))
+    finished = [
+        one for one in others if one.document["completed_at"] and output_table(folder, one.id).exists()
+    ]
+    return max(finished, key=lambda one: len(wanted & set(_expressions(one))), default=None)
+
+
+def _transform(
+    engine: Any, schema: Draft, output: Draft, folder: Path, earlier: Draft | None
+) -> tuple[int, ...]:
+    """Rows, rows with an error, and the errors of each column; what `earlier` worked out is taken from there."""
+    table = output_table(folder, output.id)
+    temporary, before = table.with_suffix(".part"), _expressions(earlier) if earlier else []
+    plan = plan_of(schema, {node: (f"m{at}", f"n{at}") for at, node in enumerate(before, 1)})
     for column in output.document["output_columns"]:
         plan.add(column["transform"]["transform_expr"])
-    table = output_table(folder, output.id)
-    source = f"read_parquet({quoted(input_table(folder, schema.id))})"
-    temporary = table.with_suffix(".part")
-    engine.execute(f"COPY ({plan.sql(source)}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION snappy)")
+    if earlier is not None and before == _expressions(output):
+        shutil.copyfile(output_table(folder, earlier.id), temporary)
+    else:
+        teach(engine)
+        source = f"read_parquet({quoted(input_table(folder, schema.id))})"
+        if earlier is not None:
+            source += f" POSITIONAL JOIN ({_renamed(output_table(folder, earlier.id), len(before))})"
+        engine.execute(
+            f"COPY ({plan.sql(source)}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION snappy)"
+        )
     temporary.replace(table)
     errors = ", ".join(f"count({column.error})" for column in plan.outputs)
     counting = f"SELECT count(*), count(*) FILTER (bad), {errors} FROM read_parquet({quoted(table)})"
     return tuple(int(count) for count in engine.execute(counting).fetchall()[0])
+
+
+def _renamed(table: Path, width: int) -> str:
+    """The columns of an output table by the names that a plan knows them by."""
+    named = ", ".join(f"v{at} AS m{at}, e{at} AS n{at}" for at in range(1, width + 1))
+    return f"SELECT {named} FROM read_parquet({quoted(table)})"
 
 
 def _completed(output: Draft, counts: tuple[int, ...], now: str) -> dict[str, Any]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .catalogue import View
 from .cells import TEXT, cell_type
 from .drafts import Draft, add, keep, lookup, numbers, refused, stamp, view_by_number
 from .parsing import Parsed
-from .soql import fields_of, parse_expression
+from .soql import Node, fields_of, parse_expression
 from .transforms import Mistaken, Plan
 
 _GUESSED = {
@@ -97,14 +98,15 @@ def add_output(
     return add(connection, "output_schemas", schema.id, document)
 
 
-def plan_of(schema: Draft) -> Plan:
-    """A plan over the columns of an input schema."""
+def plan_of(schema: Draft, made: Mapping[Node, tuple[str, str]] = MappingProxyType({})) -> Plan:
+    """A plan over the columns of an input schema; `made` as in Plan."""
     columns = schema.document["input_columns"]
     return Plan(
         {
             column["field_name"]: (f"c{column['position']}", cell_type(column["soql_type"]) or TEXT)
             for column in columns
-        }
+        },
+        made,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .cells import CHECKBOX, NUMBER, TEXT, CellType, cell_type
 from .decimals import pack
@@ -43,17 +44,29 @@ class Column:
 
 
 class Plan:
-    """Compiles the expressions of one output schema over `columns`: SQL name and type by field name."""
+    """
+    Compiles the expressions of one output schema over `columns`: SQL name and type by field name.
 
-    def __init__(self, columns: Mapping[str, tuple[str, CellType]]) -> None:
+    `made` gives, for expressions that were worked out before (as `canonical` has them), the SQL names of the
+    value and of the error.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, tuple[str, CellType]],
+        made: Mapping[Node, tuple[str, str]] = MappingProxyType({}),
+    ) -> None:
         self.columns = {name.lower(): known for name, known in columns.items()}
+        self.made = made
         self.layers: list[dict[str, str]] = []
         self.outputs: list[Column] = []
 
     def add(self, expression: str) -> Column:
         """Compile one more output column. Raises Mistaken."""
         try:
-            part = self.part(parse_expression(expression))
+            tree = parse_expression(expression)
+            known = self.made.get(canonical(tree))
+            part = self.part(tree) if known is None else self.known(tree, *known)
         except Malformed:
             raise Mistaken("The expression cannot be parsed") from None
         number = len(self.outputs) + 1
@@ -80,6 +93,10 @@ class Plan:
             self.layers.append({})
         layer = self.layers[depth]
         return layer.setdefault(sql, f"t{depth}_{len(layer)}"), depth + 1
+
+    def known(self, tree: Node, value: str, error: str) -> Part:
+        """A column that was worked out before. Raises Mistaken."""
+        return Part(value, error, Plan(self.columns).part(tree).kind, 0)
 
     def part(self, node: Node) -> Part:
         """The SQL of a tree. Raises Mistaken."""
@@ -145,6 +162,16 @@ class Plan:
         value, after = self.let(f"CASE {values} END", depth)
         error, after = self.let(f"CASE {errors} END", depth)
         return Part(value, error, kind, after)
+
+
+def canonical(node: Node) -> Node:
+    """`node` with one name for a column and for a conversion: two that are equal are worked out alike."""
+    if isinstance(node, Field):
+        return Field(node.name.lower())
+    if isinstance(node, Apply):
+        name = f"to_{CONVERSIONS[node.name]}" if node.name in CONVERSIONS else node.name
+        return Apply(name, tuple(canonical(argument) for argument in node.arguments))
+    return node
 
 
 def _literal(node: Literal) -> Part:
