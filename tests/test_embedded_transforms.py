@@ -163,10 +163,30 @@ def test_dates_made_in_sql_are_those_made_in_python(taught: Any) -> None:
     assert [row[0] for row in rows] == [_stored(text) for text in texts]
 
 
-def _stored(text: str) -> object:
+def test_points_made_in_sql_are_those_made_in_python(taught: Any) -> None:
+    """Zeros before and after, signs, exponents, long fractions, other spellings, and what is no point."""
+    degrees = ["-72.5", "41", "0", "-0", "-0.0", "+1", ".5", "1.", "41.10", "-072.5", "100.00", "10", "1000", "1e1",
+               "-0.001", "0.10", "-72.123456789012345678", "41.100000000000000", "x", "٣"]  # fmt: skip
+    texts = [f"POINT ({one} {two})" for one in degrees for two in degrees]
+    texts += [
+        "POINT(1 2)",
+        "point (1 2)",
+        "POINT (1  2)",
+        "POINT ( 1 2 )",
+        "POINT (1 2 3)",
+        "(41.1, -72.5)",
+        "POINT (1 2) x",
+    ]
+    plan = Plan({"x": ("c1", TEXT)})
+    plan.add("to_point(x)")
+    rows = taught.execute(plan.sql("(SELECT unnest(?) AS c1)"), [texts]).fetchall()
+    assert [row[0] for row in rows] == [_stored(text, "point") for text in texts]
+
+
+def _stored(text: str, kind: str = "calendar_date") -> object:
     from ctnb.embedded.cells import Maltyped, store
 
     try:
-        return store(TYPES["calendar_date"], text)
+        return store(TYPES[kind], text)
     except Maltyped:
         return None

@@ -210,7 +210,7 @@ def _conversion(kind: CellType, text: str, form: Part | None, name: str) -> str:
             pattern = pattern.replace(word, sign)
         end = " || 'Z'" if kind.name == "date" else ""
         return f"strftime(try_strptime({text}, {pattern}), '%Y-%m-%dT%H:%M:%S.%g'){end}"
-    fast = {"calendar_date": "calendar_date_of", "checkbox": "checkbox_of"}
+    fast = {"calendar_date": "calendar_date_of", "checkbox": "checkbox_of", "point": "point_stored"}
     return f"{fast.get(kind.name, f'store_{kind.name}')}({text})"
 
 

@@ -16,6 +16,9 @@ from .decimals import unpack
 
 _PLAIN_NUMBER = r"[+-]?[0-9]+(\.[0-9]*)?"
 _PLAIN_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?)?"
+_PLAIN_DEGREES = r"(?:(0|-?[1-9][0-9]{0,2})(?:\.0*)?|(-?(?:0|[1-9][0-9]{0,2})\.[0-9]{0,14}[1-9])0*)"
+"""Degrees whose stored form, in one of two groups, is the text without the zeros at its end."""
+_PLAIN_POINT = rf"POINT ?\({_PLAIN_DEGREES} {_PLAIN_DEGREES}\)"
 _MILLISECONDS = "%Y-%m-%dT%H:%M:%S.%g"
 
 _MACROS = (
@@ -32,6 +35,8 @@ _MACROS = (
     f" THEN strftime(try_cast(x AS TIMESTAMP), '{_MILLISECONDS}') ELSE store_calendar_date(x) END",
     "checkbox_of(x) AS CASE WHEN x IN ('true', 'True', 'TRUE', '1') THEN '1'"
     " WHEN x IN ('false', 'False', 'FALSE', '0') THEN '0' ELSE store_checkbox(x) END",
+    f"point_stored(x) AS CASE WHEN regexp_full_match(x, '{_PLAIN_POINT}') THEN regexp_replace(x, '{_PLAIN_POINT}',"
+    """ '{"type":"Point","coordinates":[\\1\\2,\\3\\4]}') ELSE store_point(x) END""",
     "checkbox_text(x) AS CASE x WHEN '1' THEN 'true' WHEN '0' THEN 'false' END",
 )
 
