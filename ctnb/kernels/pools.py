@@ -24,8 +24,11 @@ from ctnb.kernels.processes import KILL, ForkedProcess, KernelProcess, SpawnedPr
 if TYPE_CHECKING:
     from ctnb.kernels.connections import Connection
 
-PRELOAD = ("pandas", "pyarrow", "pyarrow.parquet", "duckdb")
-"""What the fork server loads before it forks, besides ipykernel."""
+PRELOAD = (
+    "pandas", "pyarrow", "pyarrow.parquet", "duckdb", "ctnb.steps", "ctnb.displays", "ctnb.portals.plans",
+    "ctnb.privacy.reviews", "ctnb.reads", "ctnb.transforms.apply", "ctnb.transforms.sql",
+)  # fmt: skip
+"""What the fork server loads before it forks, besides ipykernel: once, where each step would load it again."""
 
 PYTHON = ("python3", "python")
 """Names of kernels that are always this interpreter's own, whatever is registered under them."""
