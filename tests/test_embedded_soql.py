@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from portal_fixture import Running, running_portal
 
-from ctnb.embedded.soql import Apply, Field, Literal, Malformed, Star, parse_condition, parse_query
+from ctnb.embedded.soql import Apply, Field, Literal, Star, parse_condition, parse_query
+from ctnb.embedded.tokens import Malformed
 
 COLUMNS = (
     ("n", "number"),

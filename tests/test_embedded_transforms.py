@@ -10,7 +10,8 @@ import pytest
 
 from ctnb.embedded.cells import TEXT, TYPES
 from ctnb.embedded.decimals import pack
-from ctnb.embedded.soql import Malformed, parse_expression
+from ctnb.embedded.soql import parse_expression
+from ctnb.embedded.tokens import Malformed
 from ctnb.embedded.transforms import Mistaken, Plan, canonical
 from ctnb.embedded.vectors import teach
 from ctnb.embedded.workshop import engine

@@ -10,7 +10,7 @@ The embedded portal: an open data portal in one process and one SQLite file.
     columns, copies, sharing, assets, metadata    the views API in parts; inventories is /data.json
     datasync, syncing, controls, patches    DataSync: its routes, its worker, control files, the bytes it sends
     cells, rows    one cell; the rows of one view
-    soql           the query language, text to trees; soql_functions says what there is
+    soql           the query language, text to trees by way of tokens; soql_functions says what there is
     queries, statements, compiler, lookups    a request's parameters compiled to SQL, and the index it reads by
     functions, aggregates, calculations, spatial    what SQLite is taught: exact numbers, letters, geometries
     renderings, exports, freshness    rows as text; whole files of them; whether a caller's copy is still good

@@ -13,9 +13,10 @@ from .catalogue import View
 from .cells import CHECKBOX, FIXED, NUMBER, TEXT, TYPES, CellType, Maltyped, Stored, cell_type, store
 from .decimals import pack
 from .identifiers import ALPHABET, ROW_ID
-from .soql import Apply, Field, Literal, Malformed, Node, Star
+from .soql import Apply, Field, Literal, Node, Star
 from .soql_functions import FUNCTIONS, Function, fits
 from .spatial import parse_wkt
+from .tokens import Malformed
 
 SYSTEM_FIELDS = {
     ":id": ("rid", TEXT),

@@ -16,7 +16,8 @@ from typing import Any
 from .answers import Refused, legacy
 from .catalogue import Column, View
 from .compiler import Compiler, Sql
-from .soql import Field, Malformed, Star, Statement, parse_query
+from .soql import Field, Star, Statement, parse_query
+from .tokens import Malformed
 
 _OPERATORS = {
     "EQUALS": "=", "NOT_EQUALS": "!=", "LESS_THAN": "<", "LESS_THAN_OR_EQUALS": "<=", "GREATER_THAN": ">",

@@ -20,7 +20,8 @@ from .answers import Refused
 from .catalogue import Column, View
 from .compiler import Compiler, Source, Sql, is_aggregate, source_of
 from .queries import Query
-from .soql import Apply, Field, Literal, Malformed, Node, Statement
+from .soql import Apply, Field, Literal, Node, Statement
+from .tokens import Malformed
 from .workshop import Workshop
 
 LARGE_ROWS = 20_000

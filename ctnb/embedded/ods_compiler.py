@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .ods_fields import Field
-from .ods_odsql import Apply, Literal, Malformed, Name, Node, Star
+from .ods_odsql import Apply, Literal, Name, Node, Star
 from .ods_values import TYPES, Unfit
+from .tokens import Malformed
 
 Values = tuple[Any, ...]
 _NUMBERS = ("int", "double")

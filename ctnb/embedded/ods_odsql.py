@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
-T = TypeVar("T")
-NESTING_LIMIT = 60
-
-
-class Malformed(ValueError):
-    """Text that is not ODSQL. Never carries the text."""
+from .tokens import Cursor, Malformed, Token
 
 
 @dataclass(frozen=True)
@@ -63,14 +57,6 @@ class Ordered:
     descending: bool
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
 _TOKEN = re.compile(
     r"""\s*(?:(?P<special>(?:date|geom)(?:'[^']*'|"[^"]*"))
     |(?P<distance>\d+(?:\.\d+)?(?:km|mm|cm|mi|yd|ft|in|m)(?![A-Za-z0-9_]))
@@ -90,49 +76,23 @@ _RESERVED = {"and", "or", "not", "is", "in", "like", "as", "asc", "desc", "to"}
 
 def parse_condition(text: str) -> Node:
     """The tree of a where clause. Raises Malformed."""
-    parser = _Parser(text)
+    parser = _Parser(_TOKEN, text)
     return parser.finish(parser.disjunction())
 
 
 def parse_items(text: str) -> list[Item]:
     """The items of a select or group_by clause. Raises Malformed."""
-    parser = _Parser(text)
+    parser = _Parser(_TOKEN, text)
     return parser.finish(list(parser.items(parser.item)))
 
 
 def parse_order(text: str) -> list[Ordered]:
     """The items of an order_by clause. Raises Malformed."""
-    parser = _Parser(text)
+    parser = _Parser(_TOKEN, text)
     return parser.finish(list(parser.items(parser.ordered)))
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    position, end = 0, len(text.rstrip())
-    while position < end:
-        match = _TOKEN.match(text, position, end)
-        if match is None or match.lastgroup is None:
-            raise Malformed
-        yield _Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup), match.end())
-        position = match.end()
-
-
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.tokens = list(_tokens(text))
-        self.position = 0
-        self.depth = 0
-
-    def finish(self, tree: T) -> T:
-        if self.position != len(self.tokens):
-            raise Malformed
-        return tree
-
-    def items(self, one: Callable[[], T]) -> Iterator[T]:
-        yield one()
-        while self.take(","):
-            yield one()
-
+class _Parser(Cursor):
     def item(self) -> Item:
         start = self.position
         node: Node = Star() if self.take("*") else self.disjunction()
@@ -227,7 +187,7 @@ class _Parser:
             return Name(token.text)
         return self.named(token)
 
-    def named(self, token: _Token) -> Node:
+    def named(self, token: Token) -> Node:
         word = token.text.lower()
         if word == "null":
             return Literal("null", "")
@@ -250,7 +210,7 @@ class _Parser:
             parts.append(token.text.strip("\"'"))
         return Literal("text", "".join(parts))
 
-    def signed(self, token: _Token) -> Node:
+    def signed(self, token: Token) -> Node:
         if token.text == "(":
             inner = self.deeper(self.disjunction)
             self.expect(")")
@@ -275,39 +235,5 @@ class _Parser:
     def argument(self) -> Node:
         return Star() if self.take("*") else self.disjunction()
 
-    def deeper(self, part: Callable[[], T]) -> T:
-        self.depth += 1
-        if self.depth > NESTING_LIMIT:
-            raise Malformed
-        tree = part()
-        self.depth -= 1
-        return tree
-
-    def peek(self) -> _Token | None:
-        return self.tokens[self.position] if self.position < len(self.tokens) else None
-
-    def peek_is(self, word: str) -> bool:
-        token = self.peek()
-        return token is not None and token.kind in ("name", "sign") and token.text.lower() == word
-
-    def take(self, word: str) -> bool:
-        found = self.peek_is(word)
-        self.position += found
-        return found
-
-    def expect(self, word: str) -> None:
-        if not self.take(word):
-            raise Malformed
-
-    def next(self) -> _Token:
-        token = self.peek()
-        if token is None:
-            raise Malformed
-        self.position += 1
-        return token
-
     def word(self) -> str:
-        token = self.next()
-        if token.kind not in ("name", "quoted"):
-            raise Malformed
-        return token.text
+        return self.next("name", "quoted").text

@@ -22,7 +22,6 @@ from .ods_odsql import (
     Apply,
     Item,
     Literal,
-    Malformed,
     Name,
     Node,
     Star,
@@ -30,6 +29,7 @@ from .ods_odsql import (
     parse_items,
     parse_order,
 )
+from .tokens import Malformed
 
 T = TypeVar("T")
 LIMIT, GROUP_LIMIT = 100, 20_000

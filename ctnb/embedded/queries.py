@@ -14,7 +14,6 @@ from .soql import (
     Apply,
     Field,
     Literal,
-    Malformed,
     Node,
     Selected,
     Star,
@@ -26,6 +25,7 @@ from .soql import (
     parse_select,
 )
 from .statements import Compiled, Output, compile_statement, malformed
+from .tokens import Malformed
 
 __all__ = ["Compiled", "Output", "Parameters", "Query", "compile_query", "read_query", "sort_parameters"]
 

@@ -8,22 +8,17 @@ the tightest are `or`, `and`, `not`, comparisons and tests, `+ - ||`, `* / %`, `
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
-T = TypeVar("T")
-NESTING_LIMIT = 60
+from .tokens import NESTING_LIMIT, Cursor, Malformed, Token
+
 CHAIN_LIMIT = 100
 """Arithmetic operators in one row, each of which makes the tree one deeper."""
 LENGTH_LIMIT = 100_000
 """Characters of a query's text."""
 EXPRESSION_LIMIT = 10_000
 """Characters of a transform's."""
-
-
-class Malformed(ValueError):
-    """Text that is not SoQL. Never carries the text."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +92,6 @@ class Statement:
     """Rows."""
 
 
-@dataclass(frozen=True)
-class Token:
-    """One word of the text."""
-
-    kind: str
-    text: str
-    at: int
-
-
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)
     |'(?P<text>(?:[^']|'')*)' | `(?P<quoted>[^`]+)`
@@ -171,28 +157,11 @@ def fields_of(node: Node) -> set[str]:
     return set().union(*map(fields_of, node.arguments)) if isinstance(node, Apply) else set()
 
 
-def _tokens(text: str) -> Iterator[Token]:
-    position, text = 0, text.rstrip()
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:
-            raise Malformed
-        yield Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup) + 1)
-        position = match.end()
-
-
-class _Parser:
+class _Parser(Cursor):
     def __init__(self, text: str) -> None:
         if len(text) > LENGTH_LIMIT:
             raise Malformed
-        self.tokens = list(_tokens(text))
-        self.position = 0
-        self.depth = 0
-
-    def finish(self, tree: T) -> T:
-        if self.position != len(self.tokens):
-            raise Malformed
-        return tree
+        super().__init__(_TOKEN, text)
 
     def statement(self) -> Statement:
         self.expect("select")
@@ -220,11 +189,6 @@ class _Parser:
     def distinct(self) -> bool:
         following = self.tokens[self.position + 1 : self.position + 2]
         return (not following or following[0].text not in (",", "(")) and self.take("distinct")
-
-    def items(self, one: Callable[[], T]) -> Iterator[T]:
-        yield one()
-        while self.take(","):
-            yield one()
 
     def selected(self) -> Selected:
         for sign, system in (("*", False), (":*", True)):
@@ -376,42 +340,11 @@ class _Parser:
         self.expect(")")
         return Apply(name, arguments, at)
 
-    def deeper(self, part: Callable[[], T]) -> T:
-        self.depth += 1
-        if self.depth > NESTING_LIMIT:
-            raise Malformed
-        tree = part()
-        self.depth -= 1
-        return tree
-
-    def peek(self) -> Token | None:
-        return self.tokens[self.position] if self.position < len(self.tokens) else None
-
-    def peek_is(self, word: str) -> bool:
-        token = self.peek()
-        return token is not None and token.kind in ("name", "sign") and token.text.lower() == word
-
-    def take(self, word: str) -> bool:
-        found = self.peek_is(word)
-        self.position += found
-        return found
-
     def take_both(self, first: str, second: str) -> bool:
         if not self.take(first):
             return False
         self.expect(second)
         return True
-
-    def expect(self, word: str) -> None:
-        if not self.take(word):
-            raise Malformed
-
-    def next(self, *kinds: str) -> Token:
-        token = self.peek()
-        if token is None or token.kind not in kinds:
-            raise Malformed
-        self.position += 1
-        return token
 
     def name(self) -> Token:
         token = self.next("name", "quoted")

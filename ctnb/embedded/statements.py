@@ -10,7 +10,8 @@ from typing import Any
 from .answers import Refused, legacy, modern
 from .cells import TEXT, CellType
 from .compiler import Compiler, Source, Sql, is_aggregate
-from .soql import Apply, Field, Malformed, Node, Ordered, Selected, Star, Statement
+from .soql import Apply, Field, Node, Ordered, Selected, Star, Statement
+from .tokens import Malformed
 
 SEARCH_WORDS = 20
 _LIKE = r"{} LIKE ? ESCAPE '\'"

@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 from .cells import CHECKBOX, NUMBER, TEXT, CellType, cell_type
 from .decimals import pack
-from .soql import Apply, Field, Literal, Malformed, Node, Star, parse_expression
+from .soql import Apply, Field, Literal, Node, Star, parse_expression
+from .tokens import Malformed
 from .workshop import quoted
 
 UNABLE = "Unable to convert"
