@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ctnb import clock, datasets, documents, flows, publishing, releases, snapshots, tables
+from ctnb import datasets, documents, flows, keeping, publishing, releases, snapshots, tables
 from ctnb.contracts.columns import Column, Type
 from ctnb.contracts.places import OpendatasoftRows
 from ctnb.contracts.publication import Portal as ContractPortal
@@ -29,7 +29,7 @@ from ctnb.proposals import naming, proposing, writing
 from ctnb.proposals.places import Located
 from ctnb.proposals.types import Choice
 from ctnb.proposals.writing import Destination, Draft
-from ctnb.records import ReleaseFacts, RunRecord
+from ctnb.records import RunRecord
 from ctnb.settings import Project
 from ctnb.tables import Table
 from ctnb.values import Kind, canonical_sql, parquet_type, quote_name, quote_text
@@ -313,13 +313,4 @@ def _release(project: Project, slug: str, portal: str, there: There, table: Tabl
         stack.enter_context(flows.hold_dataset(project, slug))
         at = flows.open_run(stack, project, dataset, how=HOW, portal=portal)
         releases.note_dataset_id(project, dataset, portal, there.id)
-        number = f"{at.record.run}-1"
-        releases.keep(project, slug, number, table)
-        facts = ReleaseFacts(
-            release=number, portal=portal, url=there.url, dataset_id=there.id, mode="replace", public=there.public,
-            rows_before=there.rows, rows_sent=0, rows_after=table.rows, digest=table.digest, version=there.version,
-            at=clock.stamp(),
-        )  # fmt: skip
-        at.update(release=facts)
-        at.event("adopted", {"portal": portal, "rows": table.rows})
-        return flows.finish(at)
+        return keeping.sealed(at, there, table)

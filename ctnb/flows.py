@@ -23,6 +23,7 @@ from ctnb import (
     datasets,
     guards,
     leases,
+    papermills,
     records,
     rendering,
     replays,
@@ -145,6 +146,14 @@ def open_run(
     """Start a new run of `dataset`, its lease held by `stack`; older runs that wait or are open end now."""
     refuse_unfinished(project, dataset)
     expire_older(project, dataset.slug)
+    return begin_run(stack, project, dataset, how=how, portal=portal, source=source, parent=parent)
+
+
+def begin_run(
+    stack: ExitStack, project: Project, dataset: Dataset, *, how: str, portal: str = "", source: str = "",
+    parent: str | None = None,
+) -> Supervisor:  # fmt: skip
+    """Start a new run of `dataset`, its lease held by `stack`, whatever older runs wait for."""
     run = records.new_run()
     stack.enter_context(leases.held(project, run))
     record = RunRecord(
@@ -341,9 +350,7 @@ def _steps(at: Supervisor, from_step: str, to: str | None) -> None:
 
 def _execute(at: Supervisor, template: templates.Template) -> None:
     """Execute `template` by papermill, whose entry point finds ctnb's engine; the record's copy is the engine's."""
-    from papermill.execute import execute_notebook
-
-    execute_notebook(
+    papermills.execute_notebook()(
         str(template.path), None, engine_name="ctnb", progress_bar=False, supervisor=at, template=template
     )
 

@@ -18,6 +18,7 @@ from ctnb import (
     datasets,
     digests,
     flows,
+    keeping,
     ledger,
     publishing,
     releases,
@@ -29,7 +30,7 @@ from ctnb import (
 )
 from ctnb.contracts.columns import Column
 from ctnb.datasets import Dataset
-from ctnb.errors import PublishRefused, ReviewNotCleared, UsageError
+from ctnb.errors import PortalFailed, PublishRefused, ReviewNotCleared, UsageError
 from ctnb.portals import mapping
 from ctnb.portals.interface import Change, Portal
 from ctnb.portals.mapping import Fields
@@ -74,8 +75,10 @@ class Lost:
     rows: int
     """Rows that the portal has now."""
     kept: str | None
-    """The release that holds exactly these rows; None when they will be kept as an own file."""
+    """The release that holds exactly these rows; None when they will be kept as one of their own."""
     public: bool
+    columns: int = 0
+    """Columns there that the contract does not have, which are not kept."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,11 @@ class Done:
     rows: int
     """Rows taken away, or brought back."""
     kept: str = ""
-    """Where the rows that were there are kept: a release, or the name of a file in the private folder."""
+    """The release that holds the rows that were there; empty where there were none."""
+    unfit: int = 0
+    """Cells that could not be kept, because they do not fit the types here."""
+    columns: int = 0
+    """Columns of the portal that could not be kept, because the contract does not have them."""
 
 
 def lost(slug: str, *, portal: str = "", project: Project | None = None) -> Lost:
@@ -103,7 +110,10 @@ def lost(slug: str, *, portal: str = "", project: Project | None = None) -> Lost
         same = (
             at.base is not None and at.base.facts.version and there and at.base.facts.version == there.version
         )
-        return Lost(at.portal.name, at.id, rows, at.base.facts.release if at.base and same else None, public)
+        known = {column.name for column in at.fields.theirs}
+        other = sum(field.name not in known for field in there.fields) if there else 0
+        kept = at.base.facts.release if at.base and same else None
+        return Lost(at.portal.name, at.id, rows, kept, public, other)
 
 
 def disable(slug: str, *, reason: str, portal: str = "", project: Project | None = None) -> Done:
@@ -139,41 +149,42 @@ def unpublish(
     slug: str, *, reason: str, privacy: bool = False, portal: str = "", project: Project | None = None
 ) -> Done:
     """
-    Take the dataset off the portal, after its rows are kept here; `privacy` says that it protects people.
+    Take the dataset off the portal, after its rows are kept here as a release; `privacy` says that it protects people.
 
     On Opendatasoft the rows of a realtime source are gone there; elsewhere the dataset becomes private and its rows
-    stay. Raises UsageError, PortalFailed.
+    stay. Raises UsageError, PublishRefused when rows that go cannot be kept, PortalFailed.
     """
     decisions.check_reason(reason)
     with _held(project, slug, portal) as at:
-        kept, rows = _keep(at)
+        realtime = isinstance(at.portal, OpendatasoftPortal)
+        act = _begin(at, "unpublishing", reason=reason, privacy=privacy, whole=realtime)
         if isinstance(at.portal, OpendatasoftPortal):
             at.portal.unpublish(at.id)
         else:
             at.portal.set_public(at.id, False)
-        _note(at, "unpublished", rows=rows, reason=reason, privacy=privacy, release=at.base, kept=kept)
-        return Done("unpublished", at.portal.name, rows, kept)
+        return _end(at, "unpublished", act, reason=reason, privacy=privacy)
 
 
 def empty(
     slug: str, *, reason: str, privacy: bool = False, portal: str = "", project: Project | None = None
 ) -> Done:
     """
-    Delete every row on the portal, after they are kept here; `privacy` says that it protects people.
+    Delete every row on the portal, after they are kept here as a release; `privacy` says that it protects people.
 
-    The dataset, its address and its words stay. Raises UsageError, PublishRefused when rows are left, PortalFailed.
+    The dataset, its address and its words stay; `ctnb restore` brings the rows back through the gate. Raises
+    UsageError, PublishRefused when rows cannot be kept, or are left, PortalFailed.
     """
     decisions.check_reason(reason)
     with _held(project, slug, portal) as at:
-        kept, rows = _keep(at)
+        act = _begin(at, "emptying", reason=reason, privacy=privacy, whole=True)
         _send(at, _empty_table(at), f"empty:{clock.stamp()}")
         left = _rows(at)
-        _note(at, "emptied", rows=rows - left, reason=reason, privacy=privacy, release=at.base, kept=kept)
-    if left:
-        raise PublishRefused(
-            f"{left:,} rows are still there after emptying.", hint="Look at the portal, then empty it again."
-        )
-    return Done("emptied", at.portal.name, rows, kept)
+        if left:
+            raise PublishRefused(
+                f"{left:,} rows are still there after emptying.",
+                hint="Look at the portal, then empty it again.",
+            )
+        return _end(at, "emptied", act, reason=reason, privacy=privacy)
 
 
 def recover(slug: str, *, reason: str, portal: str = "", project: Project | None = None) -> Done:
@@ -212,7 +223,10 @@ def _held(project: Project | None, slug: str, portal: str, *, settled: bool = Tr
     with flows.hold_dataset(project, slug), _at(project, slug, portal) as at:
         if settled:
             at.portal.settle(at.id, publishing.sending_journal(project, at.dataset, at.portal.name))
-        yield at
+        try:
+            yield at
+        finally:
+            shutil.rmtree(at.work, ignore_errors=True)
 
 
 @contextmanager
@@ -244,25 +258,42 @@ def _rows(at: _At) -> int:
     return there.rows if there else 0
 
 
-def _keep(at: _At) -> tuple[str, int]:
-    """
-    Keep the rows that are on the portal: the newest release where it is just these, else a file of its own.
+@dataclass(frozen=True)
+class _Act:
+    """What is about to be taken down, or was when a kill came between."""
 
-    Returns the release's id or the file's name, and how many rows.
+    kept: Release | None
+    rows: int
+    unfit: int = 0
+    columns: int = 0
+
+
+def _begin(at: _At, doing: str, *, reason: str, privacy: bool, whole: bool) -> _Act:
     """
-    with tables.connect(at.work) as connection:
-        at.portal.load(at.id, at.fields.theirs, connection, "there")
-        names = ", ".join(
-            f"{quote_name(at.fields.field(c.name))} AS {quote_name(c.name)}" for c in at.fields.columns
+    Keep the portal's rows, and write into the ledger what is about to be done, before anything is.
+
+    Where the rows are gone already, because a kill came between doing it and saying so, the act is the one begun then.
+    """
+    found = keeping.keep(at.project, at.dataset, at.portal, at.id, at.fields, at.work, whole=whole)
+    begun = withdrawals.unfinished(at.project, at.dataset.slug, at.portal.name)
+    if found.release is None and begun and begun["what"] == doing:
+        known = releases.of_dataset(at.project, at.dataset.slug)
+        kept = next((one for one in known if one.facts.release == begun["release"]), None)
+        return _Act(kept, int(begun["rows"]))
+    _note(at, doing, rows=found.rows, reason=reason, privacy=privacy, release=found.release)
+    there = at.portal.there(at.id)
+    if there and there.version != found.version:
+        raise PortalFailed(
+            "The portal's rows changed after they were kept.", hint="Nothing was taken down; do this again."
         )
-        path = at.work / "there.parquet"
-        table = tables.write(connection, f"SELECT {names} FROM there", at.fields.columns, path)
-    facts = at.base.facts if at.base else None
-    if at.base and facts and table.digest == (facts.whole or facts.digest) and at.base.path.is_file():
-        return facts.release, table.rows
-    name = f"before-{clock.now():%Y%m%dT%H%M%SZ}"
-    releases.keep(at.project, at.dataset.slug, name, table)
-    return name, table.rows
+    return _Act(found.release, found.rows, found.unfit, found.columns)
+
+
+def _end(at: _At, done: str, act: _Act, *, reason: str, privacy: bool) -> Done:
+    """Write into the ledger that it is done."""
+    _note(at, done, rows=act.rows, reason=reason, privacy=privacy, release=act.kept)
+    kept = act.kept.facts.release if act.kept else ""
+    return Done(done, at.portal.name, act.rows, kept, act.unfit, act.columns)
 
 
 def _gate(at: _At) -> tuple[Release, Table]:
@@ -327,10 +358,8 @@ def _empty_table(at: _At) -> Table:
 
 def _note(
     at: _At, what: str, *, rows: int, reason: str, privacy: bool = False, release: Release | None = None,
-    kept: str = "",
 ) -> None:  # fmt: skip
     withdrawals.note(
         at.project, at.dataset.slug, at.portal.name, what, rows=rows, reason=reason, privacy=privacy,
-        release=release, kept=kept,
+        release=release, base=at.base,
     )  # fmt: skip
-    shutil.rmtree(at.work, ignore_errors=True)

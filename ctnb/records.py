@@ -284,7 +284,9 @@ class RunRecord(documents.Form):
     by: Person
     host: str
     restores: str | None = Field(None, description="The earlier release whose rows are published again.")
-    how: Literal["ctnb run", "papermill", "ctnb restore", "ctnb push", "ctnb copy", "ctnb new"]
+    how: Literal[
+        "ctnb run", "papermill", "ctnb restore", "ctnb push", "ctnb copy", "ctnb new", "ctnb portal"
+    ]  # fmt: skip
     started: str
     ended: str | None = None
     to: str | None = Field(None, description="The step after which a rehearsal ends.")

@@ -24,7 +24,9 @@ from ctnb.tables import Table, open_table
 IDS, VIEWS = "portal.yml", "views"
 LIFE = "portal"
 """The kind of a ledger's line about a dataset's life on its portal, as `withdrawals` writes it."""
-_DOWN, _BACK = frozenset(["unpublished", "emptied"]), frozenset(["recovered"])
+BEGUN = frozenset(["unpublishing", "emptying"])
+"""What such a line says that is about to be done; one more says that it is done."""
+_DOWN, _BACK = frozenset(["unpublished", "emptied", *BEGUN]), frozenset(["recovered"])
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ class Listed:
     kept: bool
     """Whether its rows are still here, so that it can be restored."""
     taken_down: str = ""
-    """unpublished or emptied, where that was done to the newest release of its portal; else empty."""
+    """
+    unpublished or emptied, where that was done to the newest release of its portal; unpublishing or emptying, where it
+    was begun and a kill or an error came between; else empty.
+    """
 
     @property
     def state(self) -> str:

@@ -7,7 +7,7 @@ them, whatever was decided before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,27 +15,40 @@ from ctnb import ledger
 from ctnb.ledger import Entry
 from ctnb.privacy import decisions
 from ctnb.privacy.decisions import Clearance
-from ctnb.releases import LIFE, Release
+from ctnb.releases import BEGUN, LIFE, Release
 from ctnb.settings import Project
 
 
 def note(
     project: Project, dataset: str, portal: str, what: str, *, rows: int, reason: str, privacy: bool = False,
-    release: Release | None = None, kept: str = "",
+    release: Release | None = None, base: Release | None = None,
 ) -> Entry:  # fmt: skip
     """
-    Write into the ledger that `what` was done to `dataset` on `portal`, to how many `rows` and why.
+    Write into the ledger that `what` was done, or is about to be, to `dataset` on `portal`, to how many `rows` and why.
 
-    `privacy` says that it was done to protect people, `release` which version was there, `kept` under which
-    name its rows are kept here.
+    `privacy` says that it is done to protect people, `release` which version was there, `base` which one ctnb
+    released last, where that is another.
     """
     facts: dict[str, Any] = {
         "dataset": dataset, "portal": portal, "what": what, "rows": rows, "reason": reason.strip(),
-        "privacy": privacy, "kept": kept, "by": asdict(decisions.whoami()),
+        "privacy": privacy, "by": asdict(decisions.whoami()),
         "release": release.facts.release if release else None,
         "digest": release.facts.digest if release else None,
+        "base_digest": base.facts.digest if base else None,
     }  # fmt: skip
     return ledger.append(project.ledger, LIFE, facts)
+
+
+def unfinished(project: Project, dataset: str, portal: str) -> Mapping[str, Any] | None:
+    """What was about to be done to `dataset` on `portal`, where the ledger does not say that it was done."""
+    last = None
+    for entry in ledger.entries(project.ledger):
+        if entry.kind == LIFE and (entry.facts.get("dataset"), entry.facts.get("portal")) == (
+            dataset,
+            portal,
+        ):
+            last = entry
+    return last.facts if last and last.facts.get("what") in BEGUN else None
 
 
 def for_privacy(project: Project, release: Release) -> Entry | None:
@@ -47,7 +60,8 @@ def _newest(entries: Iterable[Entry], release: Release) -> Entry | None:
     found = None
     for entry in entries:
         told = entry.facts
-        if entry.kind == LIFE and told.get("privacy") and told.get("digest") == release.facts.digest:
+        digests = (told.get("digest"), told.get("base_digest"))
+        if entry.kind == LIFE and told.get("privacy") and release.facts.digest in digests:
             found = entry
     return found
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import flow_projects as fp
 import ods_fixture
 import pytest
+import requests
 from ods_fixture import Ods
 from portal_fixture import Running, running_portal
 
@@ -192,7 +193,7 @@ def test_rows_taken_down_for_privacy_are_not_recovered_without_a_new_decision(
 
 @pytest.mark.slow
 def test_a_dataset_on_socrata_is_emptied_or_made_private(tmp_path: Path, pool: KernelPool) -> None:
-    """What only a realtime source has is refused by name; rows that are not a release are kept as a file."""
+    """What only a realtime source has is refused by name; of a dataset without rows nothing is kept."""
     project = fp.make(tmp_path)
     with local.running(project):
         first = fp.run(project, pool)
@@ -207,10 +208,32 @@ def test_a_dataset_on_socrata_is_emptied_or_made_private(tmp_path: Path, pool: K
         assert lifecycle.lost(fp.SLUG, project=project).rows == 0
         assert [one.state for one in releases.listed(project, fp.SLUG)] == ["emptied on local"]
         emptied_twice = lifecycle.empty(fp.SLUG, reason=WHY, project=project)
-        assert emptied_twice.kept.startswith("before-")
+        assert (emptied_twice.rows, emptied_twice.kept) == (0, "")
         made = restoring.restore(fp.SLUG, to=first.run, reason=WHY, project=project, pool=pool)
         assert made.status == "released", made.reason
         assert releases.listed(project, fp.SLUG)[0].state == f"on local, restores {first.run}-1"
+    assert verification.verify(project).faults == ()
+
+
+@pytest.mark.slow
+def test_rows_that_others_wrote_come_back_through_the_gate(tmp_path: Path, pool: KernelPool) -> None:
+    """They were no release of ctnb's; emptied, they are one, and a restore reviews them like any other."""
+    project = fp.make(tmp_path)
+    with local.running(project) as url:
+        assert fp.run(project, pool).status == "released"
+        dataset = datasets.dataset(fp.SLUG, project.notebooks)
+        uid = releases.dataset_id(project, dataset, "local")
+        account = local.credentials(project)
+        there, auth = f"{url}/resource/{uid}.json", (account.key_id, account.key_secret)
+        row = [{"town": "Essex", "people": "12"}]
+        assert requests.post(there, json=row, auth=auth, timeout=60).status_code == 200
+        done = lifecycle.empty(fp.SLUG, reason=WHY, project=project)
+        assert requests.get(there, auth=auth, timeout=60).json() == []
+        made = restoring.restore(fp.SLUG, to=done.kept, reason=WHY, project=project, pool=pool)
+        assert made.status == "released", made.reason
+        assert made.review is not None
+        shown = requests.get(there, auth=auth, timeout=60).json()
+    assert sorted(one["town"] for one in shown) == sorted([*fp.TOWNS, "Essex"])
     assert verification.verify(project).faults == ()
 
 

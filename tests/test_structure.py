@@ -19,11 +19,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = """
 clock errors values
-clients declarations digests documents embedded kernels locks reports snapshots sources
+clients declarations digests documents embedded kernels locks papermills reports snapshots sources
 secrets
 contracts
 datasets demo ledger places settings stepfiles
-asks bars constraints doctor gathering jupyter spools tables withheld
+asks attachments bars constraints doctor gathering jupyter spools tables withheld
 drift
 portals privacy reads redaction transforms
 displays projects proposals records
@@ -34,6 +34,7 @@ answering checks steps
 rendering results verification
 supervision
 deciding flows
+keeping
 adopting restoring
 copying lifecycle portal_schedules pushing
 cli engine

@@ -54,7 +54,7 @@ def unpublish(slug: str, reason: str, privacy: bool, name: str, yes: bool) -> No
     from ctnb import lifecycle
 
     _ask(slug, name, "unpublish", yes)
-    _tell(lifecycle.unpublish(slug, reason=reason, privacy=privacy, portal=name))
+    _tell(slug, lifecycle.unpublish(slug, reason=reason, privacy=privacy, portal=name))
 
 
 @click.command()
@@ -68,7 +68,7 @@ def empty(slug: str, reason: str, privacy: bool, name: str, yes: bool) -> None:
     from ctnb import lifecycle
 
     _ask(slug, name, "empty", yes)
-    _tell(lifecycle.empty(slug, reason=reason, privacy=privacy, portal=name))
+    _tell(slug, lifecycle.empty(slug, reason=reason, privacy=privacy, portal=name))
 
 
 @click.command()
@@ -111,9 +111,18 @@ def _ask(slug: str, name: str, what: str, yes: bool) -> None:
     click.echo(
         f"{lost.rows:,} rows on {lost.portal}, which {who}, will be gone from there ({lost.dataset_id})."
     )
+    if lost.columns:
+        click.echo(f"{lost.columns} columns there that dataset.yml does not have cannot be kept.")
     if not yes:
         click.confirm(f"{what} {slug}?", abort=True)
 
 
-def _tell(done: Any) -> None:
-    click.echo(f"{done.what}: {done.rows:,} rows on {done.portal}; kept here as {done.kept}.")
+def _tell(slug: str, done: Any) -> None:
+    where = f"kept here as release {done.kept}" if done.kept else "there was nothing to keep"
+    click.echo(f"{done.what}: {done.rows:,} rows on {done.portal}; {where}.")
+    if done.unfit or done.columns:
+        click.echo(
+            f"  Not kept: {done.unfit:,} cells that do not fit the types here, {done.columns} columns."
+        )
+    if done.kept:
+        click.echo(f"  To bring them back: ctnb restore {slug} --to {done.kept} --reason TEXT")
