@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctnb import (
     asks,
+    attachments,
     clock,
     digests,
     documents,
@@ -71,7 +72,8 @@ def review_that_counts(at: Supervisor) -> Review:
     """
     The review of the table to be published, computed here over the Parquet file and written to the record.
 
-    It is computed once for a run; a table that changed since is refused with RecordBroken.
+    It is computed once for a run, with the attached files as they are then: copies of them are what is sent. A table
+    that changed since is refused with RecordBroken.
     """
     table = table_to_publish(at)
     path = at.place / FINDINGS
@@ -79,6 +81,8 @@ def review_that_counts(at: Supervisor) -> Review:
         found = load_review(path)
         if found.table_digest == digests.keyed(table.digest, at.project.key):
             return found
+    work = at.folder("privacy_review")
+    copies = attachments.gather(at.project, at.dataset, work)
     found = reviewing.review(
         at.project,
         at.dataset,
@@ -86,7 +90,8 @@ def review_that_counts(at: Supervisor) -> Review:
         run=at.record.run,
         portal=at.record.portal,
         changes=at.record.read.drift if at.record.read else (),
-        work=at.folder("privacy_review"),
+        work=work,
+        attachments=attachments.said(copies, at.project.key),
     )
     text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     documents.write_text(path, text)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ctnb import __version__, clock, digests, records, releases, tables, templates
+from ctnb import __version__, attachments, clock, digests, records, releases, tables, templates
 from ctnb.contracts.guards import Guards
 from ctnb.contracts.publication import WHOLE
 from ctnb.datasets import Dataset
@@ -88,10 +88,16 @@ def check(at: Supervisor, step: str) -> None:
 
 
 def recipe(project: Project, dataset: Dataset) -> str:
-    """A digest of all that makes a table of the source: contract, settings, script, notebooks and ctnb itself."""
+    """
+    A digest of all that makes a release of the source: contract, settings, script, notebooks, attached files and ctnb.
+
+    Raises ContractInvalid when a file cannot be attached.
+    """
     notebooks = [templates.look_up(project, dataset, step).digest for step in ("read", "transform")]
     script = digests.of_file(dataset.script) if dataset.script else None
     parts = [dataset.fingerprint, project.fingerprint, script, *notebooks, __version__]
+    if files := attachments.digest_of(project, dataset):
+        parts.append(files)
     return digests.of_bytes(digests.canonical_json(parts))
 
 

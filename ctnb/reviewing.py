@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ctnb import digests, releases
+from ctnb.attachments import Attachment
 from ctnb.datasets import Dataset
 from ctnb.drift.headers import HeaderChange
 from ctnb.privacy import reviews
@@ -18,12 +19,14 @@ from ctnb.tables import Table
 def review(
     project: Project, dataset: Dataset, table: Table, *, run: str, portal: str,
     changes: tuple[HeaderChange, ...] = (), work: Path | None = None, before: Release | None = None,
+    attachments: tuple[Attachment, ...] = (),
 ) -> Review:  # fmt: skip
     """
     Ask every privacy rule about `table` under the policy that `dataset` names. Writes nothing.
 
     The table is compared with the newest release on `portal`; `changes` are how the source's header was not the
     contract's. `before` is a release whose own rows these are: only older ones are compared with.
+    `attachments`, their digests keyed, go out beside it.
     Raises NameUnknown when ctnb.yml has no such policy, RecordBroken for a release that is not ctnb's.
     """
     contract = dataset.contract
@@ -35,7 +38,7 @@ def review(
         contract_digest=dataset.fingerprint,
         transform_digest=digests.of_file(script) if script else None,
         table_digest=digests.keyed(table.digest, project.key), work=work,
-        last=last(project, dataset, portal, changes, before),
+        last=last(project, dataset, portal, changes, before), attachments=attachments,
     )  # fmt: skip
 
 

@@ -169,12 +169,15 @@ def review(given: Table, ds: Dataset) -> Review:
     at = desk()
     if at.step:
         return Review.from_json(asks.ask(at.step, "review", digest=given.digest))
-    from ctnb import reviewing
+    from ctnb import attachments, reviewing
 
     changes = tuple(change for reading in at.readings.values() for change in reading.drift)
+    work = at.folder(ds.slug)
+    copies = attachments.gather(at.project, ds, work)
     return reviewing.review(
-        at.project, ds, given, run="draft", portal="local", changes=changes, work=at.folder(ds.slug)
-    )
+        at.project, ds, given, run="draft", portal="local", changes=changes, work=work,
+        attachments=attachments.said(copies, at.project.key),
+    )  # fmt: skip
 
 
 @noted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -45,6 +47,35 @@ class Removes(documents.Form):
         return self
 
 
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}(?<![. ])")
+"""What an attachment may be called: names that each portal, each system and a header keep as they are."""
+
+
+class Attached(documents.Form):
+    """A file that people download beside the rows: a data dictionary, a README."""
+
+    path: str = Field(
+        min_length=1,
+        description="The file, relative to the dataset's folder; ../ may lead up to the project's folder.",
+    )
+    name: str = Field("", description="What the portal calls it; its own file name when left out.")
+
+    @property
+    def shown(self) -> str:
+        """What the portal calls it."""
+        return self.name or PurePosixPath(self.path).name
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if "\\" in self.path or PurePosixPath(self.path).is_absolute() or re.match("[A-Za-z]:", self.path):
+            raise ValueError("path: is relative to the dataset's folder, its parts divided by /")
+        if not FILE_NAME.fullmatch(self.shown):
+            raise ValueError(
+                "an attachment's name has letters, digits, spaces and . _ - alone, at most 100; write another as name:"
+            )
+        return self
+
+
 class Portal(documents.Form):
     """Where and how the dataset is published."""
 
@@ -68,6 +99,11 @@ class Portal(documents.Form):
         (), description="Fields of the portal that we do not have and leave alone."
     )
     leave_out: tuple[str, ...] = Field((), description="Columns of ours that the portal does not get.")
+    attachments: tuple[Attached, ...] = Field(
+        (),
+        description="Files that people download beside the rows; others on the portal are left alone.",
+        max_length=20,
+    )
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -81,6 +117,8 @@ class Portal(documents.Form):
         for name in self.ignore:
             if name in self.mapping.values():
                 raise ValueError(f"ignore: '{name}' stands in mapping: too")
+        if len({one.shown.lower() for one in self.attachments}) < len(self.attachments):
+            raise ValueError("attachments: two have the same name; capital letters do not count")
         return self
 
 

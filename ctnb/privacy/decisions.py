@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from ctnb import clock, ledger
+from ctnb.digests import canonical_json, of_bytes
 from ctnb.errors import RecordBroken, ReviewNotCleared, UsageError
 from ctnb.ledger import Entry
 from ctnb.privacy.detection import found_in
@@ -66,6 +67,8 @@ class Subject:
     transform_digest: str | None
     base_release: str | None
     """The release on the portal that publishing would replace; None when there is none."""
+    attachments: str | None = None
+    """Digest of the names, sizes and digests of the files that go out beside the rows; None when there are none."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,11 @@ class Decision:
     """rows: whether they may leave, to a private dataset too; public: whether everybody may see them."""
 
     def to_json(self) -> dict[str, Any]:
-        """It as JSON's types."""
-        return asdict(self)
+        """It as JSON's types; a decision about rows alone says nothing of files."""
+        made = asdict(self)
+        if self.subject.attachments is None:
+            del made["subject"]["attachments"]
+        return made
 
 
 @dataclass(frozen=True)
@@ -174,9 +180,10 @@ def decide(
 
 def subject(review: Review, base_release: str | None) -> Subject:
     """What a decision about `review` is bound to."""
+    files = [asdict(one) for one in review.attachments]
     return Subject(
         review.digest, review.table_digest, review.contract_digest, review.policy_digest,
-        review.transform_digest, base_release,
+        review.transform_digest, base_release, of_bytes(canonical_json(files)) if files else None,
     )  # fmt: skip
 
 
@@ -268,8 +275,9 @@ def _by_decision(review: Review, wanted: Subject, decision: Decision, now: dt.da
 
 
 def _same_structure(one: Subject, other: Subject) -> bool:
-    return (one.contract_digest, one.policy_digest, one.transform_digest) == (
-        other.contract_digest, other.policy_digest, other.transform_digest,
+    """Whether all is the same but the rows: the attached files too, byte for byte."""
+    return (one.contract_digest, one.policy_digest, one.transform_digest, one.attachments) == (
+        other.contract_digest, other.policy_digest, other.transform_digest, other.attachments,
     )  # fmt: skip
 
 

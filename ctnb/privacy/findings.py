@@ -8,6 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ctnb.attachments import Attachment
 from ctnb.contracts.columns import Column
 from ctnb.contracts.drift import TableDrift
 from ctnb.contracts.publication import Mode
@@ -81,6 +82,9 @@ _IDENTIFIERS = (
     Rule("file-content", "Are files published, which the review cannot look into?", "wait",
          "Have somebody open the files before they go out, or leave the column out; approve once that is done.",
          direct=True, once=True),
+    Rule("attachment", "Are files attached beside the rows, which the review cannot look into?", "wait",
+         "Have somebody open the files before they go out, or take them out of portal: attachments:; approve once "
+         "that is done.", direct=True),
     Rule("free-text", "Is free text published about people?", "wait",
          "Leave free text out: that is the default. Keep it only after somebody has read it."),
 )  # fmt: skip
@@ -138,6 +142,14 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {rule.id: rule for rule in (*_TABLE, *_IDENTIFIERS, *_RISK, *_CELLS, *_CHANGES)}
 )
 """Every rule, in the order in which a review tells them."""
+
+ATTACHMENT = "attachment"
+"""The rule that is asked where files are attached alone: a dataset without any has the digests it always had."""
+
+
+def asked_of(attachments: Sequence[Attachment]) -> Mapping[str, Rule]:
+    """The rules that are asked about a table with these `attachments`."""
+    return {name: rule for name, rule in RULES.items() if attachments or name != ATTACHMENT}
 
 
 @dataclass(frozen=True)
@@ -237,6 +249,8 @@ class Case:
     """The column that says how many people a row of an aggregate stands for."""
     policy: Policy
     last: Last = field(default_factory=Last)
+    attachments: tuple[Attachment, ...] = ()
+    """The files that are published beside the rows."""
 
     @cached_property
     def scans(self) -> Mapping[str, Scan]:
@@ -292,8 +306,9 @@ def reference() -> str:
         "Made from `ctnb.privacy.findings.RULES`; change it there.", "",
         "A rule's severity can be changed per policy (`severities:` in `ctnb.yml`), except that a fixed rule "
         "is never made milder. Hits of a direct rule may not rise at all under a standing decision, and a rule "
-        "marked once is never covered by one. What drift: of dataset.yml says of a drift rule counts where it is "
-        "stricter.", "",
+        "marked once is never covered by one. A standing decision covers attachments as long as not a byte of them "
+        "changes; the rule is asked where there are any. What drift: of dataset.yml says of a drift rule "
+        "counts where it is stricter.", "",
         "| rule | question | severity | | what to do |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for rule in RULES.values():

@@ -8,18 +8,20 @@ run the question was asked: two reviews with one digest say the same.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from ctnb import clock
+from ctnb.attachments import Attachment
 from ctnb.contracts.transforms import Unit
 from ctnb.digests import canonical_json, of_bytes
 from ctnb.errors import RecordBroken
 from ctnb.privacy import cells, changes, detection, headers, risk
 from ctnb.privacy.findings import (
+    ATTACHMENT,
     RULES,
     WORST_FIRST,
     Answer,
@@ -27,6 +29,7 @@ from ctnb.privacy.findings import (
     Case,
     Finding,
     Last,
+    asked_of,
     counted,
     listed,
     severity_of,
@@ -74,6 +77,8 @@ class Review:
     """When, UTC; it is not part of the digest."""
     base_release: str | None = None
     """The release that the table was compared with; None when there was none."""
+    attachments: tuple[Attachment, ...] = ()
+    """The files that are published beside the rows, with keyed digests."""
 
     @property
     def state(self) -> State:
@@ -97,6 +102,7 @@ class Review:
             "unit": self.unit, "base_release": self.base_release,
             "findings": [finding.to_json() for finding in self.findings],
             "asked": [vars(one) for one in self.asked], "at": self.at,
+            **({"attachments": [asdict(one) for one in self.attachments]} if self.attachments else {}),
         }  # fmt: skip
 
     @classmethod
@@ -112,7 +118,7 @@ class Review:
 def review(
     table: Table, *, dataset: str, run: str, unit: Unit | None, count_column: str | None, key: tuple[str, ...],
     policy_name: str, policy: Policy, contract_digest: str, transform_digest: str | None, table_digest: str,
-    work: Path | None, last: Last | None = None,
+    work: Path | None, last: Last | None = None, attachments: tuple[Attachment, ...] = (),
 ) -> Review:  # fmt: skip
     """
     Ask every privacy rule about `table` and return what they found.
@@ -120,20 +126,24 @@ def review(
     Nothing is written, except for DuckDB's spill below `work` (none when it is None), and nothing is raised
     for a finding. `unit` and `count_column` are what the contract says comes out of the transform, `key` the
     row identifier. `table_digest` is keyed by the caller and only kept. `last` is the release to compare with.
+    `attachments`, whose digests are keyed, go out beside it.
     """
     last = last or Last()
-    answers = _answers(table, unit, count_column, key, policy, work, last)
+    answers = _answers(table, unit, count_column, key, policy, work, last, attachments)
     findings = sorted((found for one in answers.values() for found in one.findings), key=_worst_first)
     return Review(
-        dataset, run, policy_name, policy_digest(policy), contract_digest, transform_digest, table_digest,
-        table.rows, tuple(column.name for column in table.columns), unit, tuple(findings),
-        tuple(_asked(rule, answers) for rule in RULES), clock.stamp(), last.release,
+        dataset, run, policy_name, policy_digest(policy, attachments), contract_digest, transform_digest,
+        table_digest, table.rows, tuple(column.name for column in table.columns), unit, tuple(findings),
+        tuple(_asked(rule, answers) for rule in asked_of(attachments)), clock.stamp(), last.release, attachments,
     )  # fmt: skip
 
 
-def policy_digest(policy: Policy) -> str:
-    """SHA-256 of a policy's settings and of the rules it is applied to."""
-    rules = [[rule.id, rule.severity, rule.direct, rule.fixed, rule.once] for rule in RULES.values()]
+def policy_digest(policy: Policy, attachments: Sequence[Attachment] = ()) -> str:
+    """SHA-256 of a policy's settings and of the rules that are asked about a table with these `attachments`."""
+    rules = [
+        [rule.id, rule.severity, rule.direct, rule.fixed, rule.once]
+        for rule in asked_of(attachments).values()
+    ]
     return of_bytes(canonical_json([policy.model_dump(mode="json"), rules]))
 
 
@@ -221,6 +231,17 @@ def _ask_file_content(case: Case) -> Answer:
     return Answer(made, rows * len(names))
 
 
+def _ask_attachment(case: Case) -> Answer:
+    """Whether files go out beside the rows: by name, size and digest, never by what is in them."""
+    files = case.attachments
+    if not files:
+        return Answer(skipped="no files are attached")
+    named = ", ".join(f"{one.name} ({counted(one.size, 'byte')})" for one in files)
+    text = f"{counted(len(files), 'file')} attached beside the rows: {named}; no rule can look into files."
+    facts = {f"digest of {one.name}": one.digest for one in files}
+    return Answer((case.finding(ATTACHMENT, (), len(files), len(files), text, **facts),), len(files))
+
+
 def _ask_free_text(case: Case) -> Answer:
     if case.unit != "person":
         reason = (
@@ -253,6 +274,7 @@ _QUESTIONS: Mapping[str, Callable[[Case], Answer]] = MappingProxyType({
     "name-content": detection.ask_name_content,
     "identifier-header": headers.ask_identifier_header,
     "file-content": _ask_file_content,
+    ATTACHMENT: _ask_attachment,
     "free-text": _ask_free_text,
     "small-class": risk.ask_small_class,
     "no-quasi": risk.ask_no_quasi,
@@ -271,22 +293,24 @@ _QUESTIONS: Mapping[str, Callable[[Case], Answer]] = MappingProxyType({
 
 def _answers(
     table: Table, unit: Unit | None, count_column: str | None, key: tuple[str, ...], policy: Policy,
-    work: Path | None, last: Last,
+    work: Path | None, last: Last, attachments: tuple[Attachment, ...],
 ) -> dict[str, Answer]:  # fmt: skip
     """What every rule says, and under not-computed which could not say anything."""
+    rules = [rule for rule in _QUESTIONS if rule in asked_of(attachments)]
     try:
         beside = {"base": last.table} if last.table else {}
         with opened(
             table, beside=beside, threads=min(_THREADS, os.cpu_count() or 1), work=work
         ) as connection:
-            case = Case(connection, table, unit, count_column, policy, last)
-            answers = {rule: _answer(case, rule) for rule in _QUESTIONS}
-            failed = [_failed(case, rule) for rule, one in answers.items() if one is None]
-            failed += _misfits(case, key)
+            case = Case(connection, table, unit, count_column, policy, last, attachments)
+            answers = {rule: _answer(case, rule) for rule in rules}
+            failed = [_failed(case, rule, len(rules)) for rule, one in answers.items() if one is None]
+            failed += _misfits(case, key, len(rules))
     except Exception as trouble:  # noqa: BLE001 - whatever keeps the table shut, the review must block
-        return {"not-computed": Answer((_unopened(table, policy, type(trouble).__name__),), len(_QUESTIONS))}
+        found = _unopened(type(trouble).__name__, len(rules))
+        return {"not-computed": Answer((found,), len(rules))}
     kept = {rule: one for rule, one in answers.items() if one is not None}
-    return {"not-computed": Answer(tuple(failed), len(_QUESTIONS)), **kept}
+    return {"not-computed": Answer(tuple(failed), len(rules)), **kept}
 
 
 def _answer(case: Case, rule: str) -> Answer | None:
@@ -297,18 +321,18 @@ def _answer(case: Case, rule: str) -> Answer | None:
         return None
 
 
-def _failed(case: Case, rule: str) -> Finding:
+def _failed(case: Case, rule: str, number: int) -> Finding:
     text = f"The rule {rule} could not be computed: {RULES[rule].question}"
-    return case.finding("not-computed", (), 1, len(_QUESTIONS), text, rule=rule)
+    return case.finding("not-computed", (), 1, number, text, rule=rule)
 
 
-def _unopened(table: Table, policy: Policy, error: str) -> Finding:
-    rule, number = RULES["not-computed"], len(_QUESTIONS)
+def _unopened(error: str, number: int) -> Finding:
+    rule = RULES["not-computed"]
     text = f"None of {number} rules could be computed: the table could not be opened ({error})."
     return Finding(rule.id, (), "block", number, number, text, rule.remedy, {"error": error})
 
 
-def _misfits(case: Case, key: tuple[str, ...]) -> list[Finding]:
+def _misfits(case: Case, key: tuple[str, ...], number: int) -> list[Finding]:
     """What of the table is not as its handle says: without that, no count means anything."""
     declared = [column.name for column in case.table.columns]
     there = [str(row[0]) for row in case.connection.execute("DESCRIBE data").fetchall()]
@@ -319,7 +343,7 @@ def _misfits(case: Case, key: tuple[str, ...]) -> list[Finding]:
         ("the row identifier is not one of its columns", not set(key) <= set(declared)),
     ]
     return [
-        case.finding("not-computed", (), 1, len(_QUESTIONS), f"The table does not fit: {what}.", misfit=what)
+        case.finding("not-computed", (), 1, number, f"The table does not fit: {what}.", misfit=what)
         for what, wrong in problems
         if wrong
     ]
@@ -349,6 +373,7 @@ def _from_json(data: Mapping[str, Any]) -> Review:
             "columns": tuple(data["columns"]),
             "findings": tuple(Finding.from_json(one) for one in data["findings"]),
             "asked": tuple(Asked(**one) for one in data["asked"]),
+            "attachments": tuple(Attachment(**one) for one in data.get("attachments", ())),
         }
     )
     if data["format"] != FORMAT or data["state"] != made.state:
