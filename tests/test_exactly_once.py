@@ -10,20 +10,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exactly_once import AFTER, Facts, asdict
+from exactly_once_cases import AFTER, Facts, Way, asdict
 from portal_fixture import Running, running_portal
+
+from ctnb.embedded.ods_keys import add_api_key
 
 PROJECT = Path(__file__).parent.parent
 EVERY = bool(os.environ.get("CTNB_EVERY_STEP"))
 SAMPLE = 0 if EVERY else 2
 """How many steps of each series are tried; CTNB_EVERY_STEP tries all, in every series."""
 
-SERIES = [
-    ("append", False, True), ("replace", True, False), ("delete", True, True), ("create", True, False),
-    ("replace", False, True), ("append", True, False), ("upsert", True, False), ("upsert", True, True),
-    ("delete", True, False), ("sync", True, False), ("create", False, True),
+SERIES: list[tuple[str, bool, Way]] = [
+    ("append", False, "revision"), ("replace", True, "request"), ("delete", True, "revision"),
+    ("create", True, "request"), ("upsert", True, "pushed"), ("append", False, "file"),
+    ("replace", False, "revision"), ("append", True, "request"), ("upsert", True, "request"),
+    ("upsert", True, "revision"), ("delete", True, "request"), ("sync", True, "request"),
+    ("sync", True, "revision"), ("create", False, "revision"), ("replace-period", True, "request"),
+    ("replace-period", True, "revision"), ("replace-period", False, "revision"),
+    ("restore", True, "request"), ("push", True, "request"), ("replace", True, "pushed"),
+    ("append", False, "pushed"), ("delete", True, "pushed"), ("sync", True, "pushed"),
+    ("push", True, "pushed"), ("restore", True, "pushed"), ("replace", False, "file"), ("create", True, "file"),
 ]  # fmt: skip
-"""Mode, whether rows have an identifier, and whether they go by a revision."""
+"""Mode, whether rows have an identifier, and how they go; the first six are sampled."""
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +44,16 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("fault", ["kill", "reset"])
-@pytest.mark.parametrize(("mode", "key", "revision"), SERIES if EVERY else SERIES[:4])
+@pytest.mark.parametrize(("mode", "key", "way"), SERIES if EVERY else SERIES[:6])
 def test_whatever_breaks_rows_arrive_once(
-    tmp_path: Path, portal: Running, mode: str, key: bool, revision: bool, fault: str
+    tmp_path: Path, portal: Running, mode: str, key: bool, way: Way, fault: str
 ) -> None:
     """After a kill or a reset at any step, running again ends with the right rows, in one dataset."""
-    facts = Facts(
-        portal.url, portal.key_id, portal.key_secret, str(tmp_path / mode), mode, key, revision, fault, SAMPLE
-    )
+    environment = {
+        "STATE_KEY_ID": portal.key_id, "STATE_KEY_SECRET": portal.key_secret,
+        "STATE_API_KEY": add_api_key(portal.file, portal.key_id),
+    }  # fmt: skip
+    facts = Facts(portal.url, str(tmp_path / mode), environment, mode, key, way, fault, SAMPLE)
     path = tmp_path / "facts.json"
     path.write_text(json.dumps(asdict(facts)))
     path.chmod(0o600)
@@ -51,6 +61,7 @@ def test_whatever_breaks_rows_arrive_once(
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=3600)
     assert done.returncode == 0, done.stderr
     cases = [json.loads(line) for line in done.stdout.splitlines()]
+    print(f"{len(cases[0]['kinds'])} steps, {len(cases) - 1} cases")
     assert (cases[0]["how"], len(cases) > SAMPLE) == (["done"], True)
     wrong = [
         case
