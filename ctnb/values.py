@@ -9,8 +9,13 @@ so that the caller can tell a reject (text there, value NULL) from an empty cell
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NUMBER_DIGITS = 18
 """Digits of a DECIMAL column: the most that DuckDB and Parquet keep in 64 bits."""
@@ -145,6 +150,20 @@ def quote_name(name: str) -> str:
 def quote_text(text: str) -> str:
     """`text` as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def text_array(texts: Iterable[str | None]) -> pa.Array:
+    """
+    `texts` as an Arrow array of strings.
+
+    `pyarrow.array` imports pandas to ask whether it was given one of its series, which costs more than a table of
+    some thousand rows. Raises TypeError for what is no text, ArrowCapacityError beyond 2 GB.
+    """
+    import pyarrow as pa
+
+    builder = pa.lib.StringBuilder()
+    builder.append_values(texts)
+    return builder.finish()
 
 
 def parse_sql(kind: Kind, expression: str) -> str:

@@ -222,6 +222,8 @@ def _joined(parts: list[tuple[Any, Any]]) -> Any:
 
 
 def _mask(chosen: Any) -> Any:
+    import numpy as np
     import pyarrow as pa
 
-    return pa.array(chosen)
+    bits = pa.py_buffer(np.packbits(chosen, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(chosen), [None, bits])  # pa.array would import pandas

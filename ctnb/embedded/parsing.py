@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctnb.values import text_array
+
 from .catalogue import field_name_of
 from .cells import TEXT, CellType, cell_type
 from .features import PLACES, Unreadable, read_features
@@ -296,8 +298,8 @@ def _table(
     if not names or width > COLUMN_LIMIT:
         raise Unparsable(f"The file has no header, or more than {COLUMN_LIMIT} columns")
     padded = [(row + [None] * width)[:width] for row in rows]
-    columns = [pa.array([row[at] for row in padded], pa.string()) for at in range(width)]
-    held = pa.table(columns, names=[f"c{at}" for at in range(1, width + 1)])
+    columns = [text_array(row[at] for row in padded) for at in range(width)]
+    held = pa.Table.from_arrays(columns, names=[f"c{at}" for at in range(1, width + 1)])
     engine.register("held", held)
     _copy(engine, "held", width, options, into)
     engine.unregister("held")

@@ -7,6 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from ctnb.values import text_array
+
 from .answers import Refused
 from .catalogue import View
 from .cells import TEXT, cell_type
@@ -288,7 +290,7 @@ def write_rows(workshop: Workshop, connection: sqlite3.Connection, view: View, t
     with pq.ParquetWriter(table, form) as writer:
         while rows := cursor.fetchmany(BATCH_ROWS):
             workshop.check()
-            columns = [pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)]
+            columns = [text_array(cells) for cells in zip(*rows, strict=True)]
             writer.write_batch(pa.record_batch(columns, schema=form))
             count += len(rows)
     return count

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ctnb.values import text_array
+
 from .calculations import ARITHMETIC, calculated, converter
 from .cells import TYPES
 from .decimals import unpack
@@ -57,14 +59,13 @@ def teach(engine: Any) -> None:
 
 def _function(engine: Any, name: str, work: Callable[..., str | None], count: int) -> None:
     """A function of texts that sees whole columns; null in, null out."""
-    import pyarrow as pa
 
     def one(column: Any) -> Any:
-        return pa.array([None if text is None else work(text) for text in column.to_pylist()], pa.string())
+        return text_array(None if text is None else work(text) for text in column.to_pylist())
 
     def two(left: Any, right: Any) -> Any:
         rows = zip(left.to_pylist(), right.to_pylist(), strict=True)
-        return pa.array([None if None in row else work(*row) for row in rows], pa.string())
+        return text_array(None if None in row else work(*row) for row in rows)
 
     over, kinds = (one if count == 1 else two), ["VARCHAR"] * count
     engine.create_function(name, over, kinds, "VARCHAR", type="arrow", null_handling="special")

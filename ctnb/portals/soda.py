@@ -13,7 +13,16 @@ from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
 from ctnb.portals.interface import Change
 from ctnb.tables import Table
-from ctnb.values import TYPES, Kind, canonical_sql, parquet_type, parse_sql, quote_name, quote_text
+from ctnb.values import (
+    TYPES,
+    Kind,
+    canonical_sql,
+    parquet_type,
+    parse_sql,
+    quote_name,
+    quote_text,
+    text_array,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -164,8 +173,8 @@ def _insert(
 ) -> None:
     import pyarrow as pa
 
-    arrays = {c.name: pa.array([_text(c, row.get(c.name)) for row in page], pa.string()) for c in columns}
-    connection.register("page", pa.table(arrays))
+    arrays = [text_array(_text(c, row.get(c.name)) for row in page) for c in columns]
+    connection.register("page", pa.Table.from_arrays(arrays, [c.name for c in columns]))
     connection.execute("INSERT INTO answered SELECT * FROM page")
     connection.unregister("page")
 
