@@ -215,7 +215,9 @@ class Door(tornado.web.RequestHandler):
             while chunk := await loop.run_in_executor(self.portal.readers, next, chunks, b""):
                 self.write(chunk)
                 await self.flush()
-        except sqlite3.Error as error:
+        except tornado.iostream.StreamClosedError:
+            raise
+        except Exception as error:  # noqa: BLE001  a bug or a full disk, in the middle of an answer
             # the status is sent: only a connection that breaks off still says that this is not all
             _broken(error)
             self.portal.busy.discard(self)

@@ -84,9 +84,13 @@ class _Asked:
         grouped = bool(groups) or any(is_aggregate(one.node) for one in select)
         columns = self.columns(select, groups, grouped)
         where = self.conditions()
+        if not columns:  # `exclude(*)`; or a dataset that was published before it had a field
+            if self.fields:
+                raise malformed("No field is selected", "select")
+            where = [*where, Sql("0", (), "boolean")]
         keys = [self.compiled("group_by", one.node) for one in groups]
         order = self.order(aliases, grouped)
-        chosen = _joined(", ", [sql for _, sql in columns])
+        chosen = _joined(", ", [sql for _, sql in columns] or [Sql("NULL", (), "")])
         text, values = f"SELECT {chosen.text} FROM {self.table}", chosen.values
         if where:
             text, values = _more(text, values, " WHERE ", _joined(" AND ", where))

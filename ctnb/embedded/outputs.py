@@ -78,6 +78,7 @@ def errors(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     schema = _input(connection, names)
     output = _output(connection, schema, names)
     if "text/csv" in call.headers.get("Accept", ""):
+        _need(output_table(workshop_of(call).place(schema.parent or 0), output.id))
         return Answer(200, _errors_csv(call, schema, output), CSV)
     return Answer(200, encode([output.shown(), *_page(call, schema, output, only="bad")]))
 
@@ -120,9 +121,11 @@ def validate(call: Call, connection: sqlite3.Connection, names: Names) -> Answer
     if not columns:
         raise missing("transforms")
     folder = workshop_of(call).place(schema.parent or 0)
+    given = input_table(folder, schema.id)
+    _need(given)
     plan = plan_of(schema)
     plan.add(columns[0]["transform"]["transform_expr"])
-    source = f"read_parquet({quoted(input_table(folder, schema.id))})"
+    source = f"read_parquet({quoted(given)})"
     query = f"SELECT count(*), count(v1), count(DISTINCT v1) FROM ({plan.sql(source)})"
     ((everything, known, different),) = _ask(folder, query)
     return as_json({"valid": everything == known == different})
@@ -161,8 +164,7 @@ def _rows(
     """Number, values, errors and inputs of the rows of an output schema."""
     folder = workshop_of(call).place(schema.parent or 0)
     table = output_table(folder, output.id)
-    if not table.exists():
-        raise refused(409, "not_finished", "The transforms are not worked out yet, or their files are gone")
+    _need(table)
     count, width = len(output.document["output_columns"]), len(schema.document["input_columns"])
     chosen = ", ".join(
         [f"v{at}" for at in range(1, count + 1)]
@@ -179,6 +181,12 @@ def _rows(
     )
     for at, *cells in _ask(folder, query):
         yield at, tuple(cells[:count]), tuple(cells[count : 2 * count]), tuple(cells[2 * count :])
+
+
+def _need(table: Path) -> None:
+    """Raises Refused (409) where a file of rows is not there."""
+    if not table.exists():
+        raise refused(409, "not_finished", "The transforms are not worked out yet, or their files are gone")
 
 
 def _ask(folder: Path, query: str) -> Iterator[tuple[Any, ...]]:
