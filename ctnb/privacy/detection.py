@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ctnb.contracts.columns import Column
+from ctnb.privacy import seen
 from ctnb.privacy.findings import Answer, Case, Finding, counted
 from ctnb.privacy.headers import tokens
 from ctnb.privacy.names import ALSO_OTHER_THINGS, GIVEN, NOT_PEOPLE, SURNAMES
@@ -63,8 +64,6 @@ _GIVEN_LAST = rf"^[a-z][a-z'-]+(?: [a-z'-]+)?, ?([a-z'-]+){_MIDDLE}$"
 _WORDS = "[A-Za-z][A-Za-z-]+,?|[0-9&/;]"
 # a middle initial is no word here, so that the name and the surname around it are neighbours
 _KINDS_OF_NAMES = {"g": GIVEN, "s": SURNAMES, "o": ALSO_OTHER_THINGS}
-_TWO_WORDS = "[A-Za-z][A-Za-z-]+,?|[0-9&/;]"
-# a middle initial is no word here, so that the name and the surname around it are neighbours
 _NOT_A_PERSON = rf"\b(?:{'|'.join(NOT_PEOPLE)})\b|[0-9&]"
 
 
@@ -135,15 +134,17 @@ def scans(case: Case) -> Mapping[str, Scan]:
     """
     What the detectors count in every column that holds text or whole numbers, by column name.
 
-    Every cell is examined; equal cells of a column are examined once and counted as often as they stand.
+    Every cell is examined; equal cells of a column are examined once and counted as often as they stand, and those
+    that this process has examined before (`ctnb.privacy.seen`) only counted.
     """
     texts = {column.name: text for column in case.table.columns if (text := _text_sql(column))}
     if not texts:
         return {}
+    places = {name: at for at, name in enumerate(texts)}
     _make_cells(case, texts)
     _make_people(case)
-    _make_named(case)
-    windows = _windows(case, {name: at for at, name in enumerate(texts)})
+    _make_tested(case, places)
+    windows = _windows(case, places)
     found = {name: Scan(**_NOTHING, digits=()) for name in texts}
     names = list(texts)
     for at, *counts in case.connection.execute(_count_sql()).fetchall():
@@ -172,6 +173,34 @@ def _make_cells(case: Case, texts: Mapping[str, str]) -> None:
     case.connection.execute("CREATE OR REPLACE TEMP TABLE cells AS " + " UNION ALL ".join(parts))
 
 
+def _make_tested(case: Case, places: Mapping[str, int]) -> None:
+    """Make `tested`: the cells with what every test says of them; only texts that are new are tested."""
+    tests = {**_tests(), "d": _number_sql(case, places)}
+    told = ", ".join(f"{sql} AS {name}" for name, sql in tests.items())
+    columns = tuple(
+        f"{c.name} {c.type} {c.kind.scale} {c.role}" for c in case.table.columns if c.name in places
+    )
+    seen.make_tested(
+        case.connection, columns, f"SELECT c, v, n, {told} FROM fresh", _FLAGS, lambda: _make_named(case)
+    )
+
+
+_FLAGS = (
+    "ssn",
+    "email",
+    "phone",
+    "person",
+    "inside",
+    "other_thing",
+    "given",
+    "surname",
+    "dialled",
+    "ten",
+    "d",
+)
+"""The tests that are counted, and the digits of a text."""
+
+
 def _count_sql() -> str:
     """SQL for the counts of a `Scan` in its order, per column."""
     hits = ("ssn", "email", "phone", "person", "inside", "inside AND NOT other_thing", "given", "surname")
@@ -179,8 +208,7 @@ def _count_sql() -> str:
         SELECT c, sum(n), {", ".join(f"sum(n) FILTER ({hit})" for hit in hits)},
             count(*) FILTER (given), count(*) FILTER (surname),
             count(*) FILTER (dialled), count(*) FILTER (ten), count(DISTINCT substr(v, 4, 3)) FILTER (dialled)
-        FROM (SELECT c, v, n, {", ".join(f"{sql} AS {name}" for name, sql in _tests().items())} FROM cells)
-        GROUP BY c"""
+        FROM tested GROUP BY c"""
 
 
 def _tests() -> dict[str, str]:
@@ -194,7 +222,7 @@ def _tests() -> dict[str, str]:
         "other_thing": _when(words, _has(_NOT_A_PERSON, "plain")),
         "first": f"CASE WHEN {words} AND NOT other_thing THEN {_first_sql()} END",
         "person": "coalesce(first IN (SELECT w FROM people WHERE given), false)",
-        "inside": "rowid IN (SELECT r FROM named)",
+        "inside": "r IN (SELECT r FROM named)",
         "given": "plain IN (SELECT w FROM people WHERE given AND alone)",
         "surname": "plain IN (SELECT w FROM people WHERE surname AND alone)",
         "ten": _has("^[0-9]{10}$"),
@@ -234,8 +262,8 @@ def _make_named(case: Case) -> None:
         f"""
         CREATE OR REPLACE TEMP TABLE named AS
         WITH texts AS (
-            SELECT rowid AS r, regexp_extract_all(strip_accents(v), {quote_text(_WORDS)}) AS words
-            FROM cells WHERE {_has(_TWO_WORDS)}),
+            SELECT r, regexp_extract_all(strip_accents(v), {quote_text(_WORDS)}) AS words
+            FROM fresh WHERE {_has(_WORDS)}),
         words AS (SELECT r, unnest(words) AS word, unnest(range(len(words))) AS i FROM texts),
         hits AS (
             SELECT r, i, given, surname, ends_with(word, ',') AS comma
@@ -249,8 +277,7 @@ def _make_named(case: Case) -> None:
 def _windows(case: Case, places: Mapping[str, int]) -> dict[str, list[Digits]]:
     """Nine digits at every place of the numbers of each column, counted over different numbers."""
     case.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE numbers AS SELECT c, {_number_sql(case, places)} AS d, sum(n) AS n"
-        " FROM cells GROUP BY ALL HAVING d <> ''"
+        "CREATE OR REPLACE TEMP TABLE numbers AS SELECT c, d, sum(n) AS n FROM tested GROUP BY c, d HAVING d <> ''"
     )
     rows = case.connection.execute(
         "SELECT c, o, coalesce(sum(n) FILTER (valid), 0), count(*), count(*) FILTER (valid),"
