@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from . import (
     ods_automation,
+    ods_catalogue,
     ods_configuration,
+    ods_downloads,
     ods_explore,
     ods_management,
     ods_push,
@@ -20,6 +22,8 @@ ROUTES = (
     *ods_resources.ROUTES,
     *ods_security.ROUTES,
     *ods_versions.ROUTES,
+    *ods_catalogue.ROUTES,
     *ods_explore.ROUTES,
+    *ods_downloads.ROUTES,
     *ods_management.ROUTES,
 )

@@ -19,8 +19,9 @@ PUSH = "/api/push/1.0/"
 AUTOMATION = "/api/automation/"
 EXPLORE = "/api/explore/"
 MANAGEMENT = "/api/management/"
-_PREFIXES = (PUSH, AUTOMATION, EXPLORE, MANAGEMENT)
-_VERSIONED = {AUTOMATION: r"v?1\.0/", EXPLORE: r"v2\.[01]/", MANAGEMENT: r"v2/", PUSH: ""}
+PAGE = "/explore/dataset/"
+_PREFIXES = (PUSH, AUTOMATION, EXPLORE, MANAGEMENT, PAGE)
+_VERSIONED = {AUTOMATION: r"v?1\.0/", EXPLORE: r"v2\.[01]/", MANAGEMENT: r"v2/", PUSH: "", PAGE: ""}
 _PAGE_LIMIT = 1000
 _NAME = r"[A-Za-z0-9_.@-]{1,200}"
 
@@ -47,7 +48,7 @@ def ods_route(
     Push and what automation writes end in a slash and answer 301 without it; explore and what automation reads
     take both forms, as clients in use call them, and so does `slash` False.
     """
-    reads = prefix == EXPLORE or (prefix == AUTOMATION and method == "GET")
+    reads = prefix in (EXPLORE, PAGE) or (prefix == AUTOMATION and method == "GET")
     loose = reads if slash is None else not slash
     form = re.sub(r"\{(\w+)\}", rf"(?P<\1>{_NAME})", path.rstrip("/").replace(".", r"\."))
     end = "" if not path.endswith("/") and not loose else "/?" if loose else "/"
@@ -69,7 +70,7 @@ def failed(path: str, status: int, code: str, message: str) -> Refused:
     """An error in the envelope of the interface that `path` belongs to."""
     if path.startswith(PUSH):
         return push_error(status, message)
-    if path.startswith(EXPLORE):
+    if path.startswith((EXPLORE, PAGE)):
         return explore_error(status, code, message)
     if path.startswith(MANAGEMENT):
         return management_error(status, code, message)

@@ -1,8 +1,7 @@
-"""Explore v2.1: the catalogue, records, one record, exports, facets, files and attachments of published datasets."""
+"""Explore v2.1: records, one record, exports, facets, files and attachments of published datasets."""
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -17,15 +16,10 @@ from .ods_functions import register
 from .ods_keys import caller, may_read, may_see
 from .ods_queries import Question, ask, whole, window, zone
 from .ods_resources import files_of, sent_file
-from .ods_store import Dataset, all_datasets, by_id
+from .ods_store import Dataset, by_id
 
 FACET_VALUES = 100
 _RECORD = re.compile(r"[0-9a-f]{40}", re.ASCII)
-_CATALOGUE_FIELDS = (
-    ("dataset_id", "text"), ("title", "text"), ("description", "text"), ("publisher", "text"),
-    ("keyword", "text"), ("theme", "text"), ("language", "text"), ("license", "text"), ("modified", "datetime"),
-    ("data_processed", "datetime"), ("metadata_processed", "datetime"), ("records_count", "int"),
-)  # fmt: skip
 
 
 def readable(
@@ -52,7 +46,7 @@ def show(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """GET /catalog/datasets/<id>."""
     dataset = readable(call, connection, names, records_too=False)
     zone(call)
-    return as_json(_described(call, connection, dataset))
+    return as_json(described(call, connection, dataset))
 
 
 def records(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -62,7 +56,7 @@ def records(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     limit, offset = window(call, question.grouped)
     total = connection.execute(question.count_sql, question.count_values).fetchone()[0]
     rows = connection.execute(f"{question.sql} LIMIT ? OFFSET ?", (*question.values, limit, offset))
-    shown = _shown(call, dataset, question)
+    shown = shown_as(call, dataset, question)
     return as_json({"total_count": total, "results": [shown.record(row) for row in rows]})
 
 
@@ -77,7 +71,7 @@ def record(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     if found is None:
         raise explore_error(404, "NotFoundResource", "The requested record does not exist.")
     head = {"_id": found[0], "_timestamp": moment(found[1]), "_size": found[2]}
-    return as_json({**head, **_shown(call, dataset, question).record(tuple(found)[3:])})
+    return as_json({**head, **shown_as(call, dataset, question).record(tuple(found)[3:])})
 
 
 def formats(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
@@ -101,7 +95,7 @@ def export(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
         raise explore_error(400, "InvalidRESTParameterError", message)
     rows = connection.execute(f"{question.sql} LIMIT ? OFFSET ?", (*question.values, limit, offset))
     render, content_type = FORMATS[names["format"]]
-    pieces = chunked(_started(render(_shown(call, dataset, question), rows, call)))
+    pieces = chunked(_started(render(shown_as(call, dataset, question), rows, call)))
     name = f"{dataset.dataset_id}.{names['format']}"
     headers = (("Content-Disposition", f'attachment; filename="{name}"'),)
     return Answer(200, pieces, content_type, headers)
@@ -122,24 +116,27 @@ def facets(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """GET /catalog/datasets/<id>/facets: for each facet its values with their counts, the most frequent first."""
     dataset = readable(call, connection, names)
     fields = from_document(dataset.live).fields
+    return as_json({"links": [], "facets": counted(call, connection, dataset.table, fields)})
+
+
+def counted(
+    call: Call, connection: sqlite3.Connection, table: str, fields: tuple[Field, ...]
+) -> list[dict[str, Any]]:
+    """The facets of a table, all or those asked for by `facet`, each value with its count."""
     asked = [value for key, value in call.query if key == "facet"]
-    shown = []
-    for one in (field for field in fields if "facet" in field.annotations):
-        if asked and one.name not in asked:
-            continue
-        shown.append({"name": one.name, "facets": _facet(call, connection, dataset, one, fields)})
-    return as_json({"links": [], "facets": shown})
+    chosen = [one for one in fields if "facet" in one.annotations and (not asked or one.name in asked)]
+    return [{"name": one.name, "facets": _facet(call, connection, table, one, fields)} for one in chosen]
 
 
 def _facet(
-    call: Call, connection: sqlite3.Connection, dataset: Dataset, one: Field, fields: tuple[Field, ...]
+    call: Call, connection: sqlite3.Connection, table: str, one: Field, fields: tuple[Field, ...]
 ) -> list[dict[str, Any]]:
     kept = tuple(
         (key, value) for key, value in call.query if key in ("where", "refine", "exclude", "timezone")
     )
     group = f"year({one.name})" if one.type in ("date", "datetime") else f"`{one.name}`"
     query = (*kept, ("select", "count(*) as n"), ("group_by", f"{group} as v"))
-    question = ask(replace(call, query=query), dataset.table, fields)
+    question = ask(replace(call, query=query), table, fields)
     counts: dict[str, int] = {}
     for value, count in connection.execute(question.sql, question.values):
         texts = [str(value)] if not one.separator else str(value).split(one.separator)
@@ -171,42 +168,8 @@ def content(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     return Answer(200, bytes(row["body"]), row["mimetype"], (("Content-Disposition", "attachment"),))
 
 
-def catalogue(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
-    """GET /catalog/datasets: the published datasets that the caller may read, by ODSQL over their metadata."""
-    known = caller(call, connection)
-    visible = [one for one in all_datasets(connection) if one.is_published and may_see(one, known)]
-    shown = {one.dataset_id: _described(call, connection, one) for one in visible}
-    memory = sqlite3.connect(":memory:")
-    try:
-        fields = _catalogue_table(memory, shown)
-        kept = tuple(
-            (key, value) for key, value in call.query if key in ("where", "order_by", "timezone", "lang")
-        )
-        question = ask(replace(call, query=(*kept, ("select", "dataset_id"))), "catalogue", fields)
-        limit, offset = window(call, False)
-        found = [row[0] for row in memory.execute(question.sql, question.values)]
-    finally:
-        memory.close()
-    results = [shown[name] for name in found[offset : offset + limit]]
-    return as_json({"total_count": len(found), "results": results})
-
-
-def _catalogue_table(memory: sqlite3.Connection, shown: dict[str, dict[str, Any]]) -> tuple[Field, ...]:
-    register(memory)
-    fields = tuple(Field(name, name, kind, name, column=f"c_{name}") for name, kind in _CATALOGUE_FIELDS)
-    columns = ", ".join(one.column for one in fields)
-    memory.execute(f"CREATE TABLE catalogue (sid INTEGER PRIMARY KEY, {columns})")
-    marks = ", ".join("?" * len(fields))
-    for dataset_id, one in shown.items():
-        metas = {**one["metas"]["default"], "dataset_id": dataset_id}
-        cells = [metas.get(field.name) for field in fields]
-        cells = [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells]
-        cells = [json.dumps(cell) if isinstance(cell, dict) else cell for cell in cells]
-        memory.execute(f"INSERT INTO catalogue VALUES (NULL, {marks})", cells)
-    return fields
-
-
-def _described(call: Call, connection: sqlite3.Connection, dataset: Dataset) -> dict[str, Any]:
+def described(call: Call, connection: sqlite3.Connection, dataset: Dataset) -> dict[str, Any]:
+    """A published dataset as explore shows it: fields and metadata."""
     live = dataset.live or {}
     fields = from_document(live).fields
     kinds = {one.type for one in fields}
@@ -278,14 +241,13 @@ def _address(call: Call, dataset: Dataset) -> str:
     return f"{call.origin}/api/explore/v2.1/catalog/datasets/{dataset.dataset_id}"
 
 
-def _shown(call: Call, dataset: Dataset, question: Question) -> Shown:
+def shown_as(call: Call, dataset: Dataset, question: Question) -> Shown:
+    """How the records that a question finds are shown."""
     return Shown(question.outputs, question.zone, f"{_address(call, dataset)}/files/")
 
 
-_ALL = "catalog/datasets"
 _ONE = "catalog/datasets/{dataset}"
 ROUTES = (
-    ods_route("GET", EXPLORE, _ALL, catalogue),
     ods_route("GET", EXPLORE, _ONE, show),
     ods_route("GET", EXPLORE, _ONE + "/records", records),
     ods_route("GET", EXPLORE, _ONE + "/records/{record}", record),

@@ -79,21 +79,39 @@ def as_geojson(shown: Shown, rows: Rows, call: Call) -> Iterator[bytes]:
     yield b"]}"
 
 
-def as_csv(shown: Shown, rows: Rows, call: Call) -> Iterator[bytes]:
-    """`;` and a byte order mark, unless `delimiter` and `with_bom` say otherwise; names, or labels by `use_labels`."""
+@dataclass(frozen=True)
+class CsvForm:
+    """How a CSV is written."""
+
+    delimiter: str
+    quoting: Literal[0, 1]
+    joined: str
+    """What stands between the values of a field of many."""
+    mark: bytes
+    """The byte order mark, or nothing."""
+
+
+def csv_form(call: Call) -> CsvForm:
+    """`delimiter` (;), `quote_all`, `list_separator` and `with_bom` (true). Raises OdsRefused (400)."""
     delimiter = call.option("delimiter", ";")
     if delimiter not in (";", ",", "\t", "|"):
         message = "Invalid value for delimiter API parameter: ; or , or tab or | is expected."
         raise explore_error(400, "InvalidRESTParameterError", message)
     quoting: Literal[0, 1] = csv.QUOTE_ALL if _yes(call, "quote_all", "false") else csv.QUOTE_MINIMAL
+    mark = b"\xef\xbb\xbf" if _yes(call, "with_bom", "true") else b""
+    return CsvForm(delimiter, quoting, call.option("list_separator", ","), mark)
+
+
+def as_csv(shown: Shown, rows: Rows, call: Call) -> Iterator[bytes]:
+    """`;` and a byte order mark, unless `delimiter` and `with_bom` say otherwise; names, or labels by `use_labels`."""
+    form = csv_form(call)
     titles = [one.label if _yes(call, "use_labels", "false") else one.name for one in shown.outputs]
-    joined = call.option("list_separator", ",")
-    yield b"\xef\xbb\xbf" if _yes(call, "with_bom", "true") else b""
-    taken = iter(itertools.chain([titles], ([_cell(shown, one, stored, joined) for one, stored in
+    yield form.mark
+    taken = iter(itertools.chain([titles], ([_cell(shown, one, stored, form.joined) for one, stored in
                                              zip(shown.outputs, row, strict=True)] for row in rows)))  # fmt: skip
     while batch := list(itertools.islice(taken, CHUNK_ROWS)):
         text = io.StringIO(newline="")
-        csv.writer(text, delimiter=delimiter, quoting=quoting).writerows(batch)
+        csv.writer(text, delimiter=form.delimiter, quoting=form.quoting).writerows(batch)
         yield text.getvalue().encode()
 
 
