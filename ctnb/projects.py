@@ -60,7 +60,13 @@ def _secrets(project: Project) -> list[SecretSeen]:
     return [
         SecretSeen(name, reference.secret, secrets.lookup(reference) is not None)
         for name, portal in project.settings.portals.items()
-        for reference in (portal.key_id, portal.key_secret, portal.app_token)
+        for reference in (
+            portal.key_id,
+            portal.key_secret,
+            portal.app_token,
+            portal.oauth_token,
+            portal.api_key,
+        )
         if reference
     ]
 

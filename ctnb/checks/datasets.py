@@ -16,15 +16,19 @@ from ctnb.records import STEPS
 from ctnb.settings import Project
 
 
+def _columns(count: int) -> str:
+    return f"{count:,} column{'' if count == 1 else 's'}"
+
+
 def check(project: Project, dataset: Dataset) -> list[Line]:
     """A line for each thing that publishing `dataset` needs, its portal asked. Writes nothing."""
     contract = dataset.contract
     without = [column.name for column in contract.published_columns if column.role is None]
     lines = [
-        Line(f"dataset.yml: {len(contract.columns)} columns", True),
+        Line(f"dataset.yml: {_columns(len(contract.columns))}", True),
         *_sources(project, dataset),
         Line(
-            f"roles: {len(without)} columns without one",
+            f"roles: {_columns(len(without))} without one" if without else "roles: every column has one",
             not without,
             "Give each column of dataset.yml a role:.",
         ),

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -58,7 +59,7 @@ def run_result(project: Project, record: RunRecord) -> None:
     )
     for line in counts(record):
         click.echo(f"  {line}")
-    for line in guards(record):
+    for line in (*guards(record), *planned(record)):
         click.echo(f"  {line}")
     if record.next:
         click.echo(f"  next: {record.next}")
@@ -101,6 +102,36 @@ def guards(record: RunRecord) -> list[str]:
     return lines
 
 
+def planned(record: RunRecord) -> list[str]:
+    """What a dry run planned, a line for each thing that would change; nothing for other runs."""
+    plan = record.plan
+    if plan is None or not record.dry_run:
+        return []
+    where = plan.dataset_id or "a new dataset, private first"
+    lines = [
+        f"plan: {plan.mode} on {plan.portal}, {where}: {plan.rows_before:,} rows there now, {plan.rows_sent:,} to send",
+        f"rows: {plan.rows_added:,} added, {plan.rows_changed:,} changed, {plan.rows_removed:,} removed; "
+        f"{plan.rows_after:,} afterwards",
+        f"columns: {plan.fitting} of {plan.fitting + len(plan.columns)} fit",
+    ]
+    for ours, theirs, _, _, verdict, settled in plan.columns:
+        lines.append(f"  {ours or theirs}: {verdict}{f', {settled}' if settled else ''}")
+    for what, names in (
+        ("words that change", plan.words_changed), ("words still missing", plan.words_missing),
+        ("filtered views", plan.views), ("who will see it", plan.audience),
+    ):  # fmt: skip
+        if names:
+            lines.append(f"{what}: {', '.join(names)}")
+    if record.review and record.review.state != "clear":
+        lines.append(f"review: {record.review.state}, {counted(record.review.findings, 'finding')}")
+    return [*lines, *(f"to know: {one}" for one in plan.notes), *(f"problem: {one}" for one in plan.problems)]
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: 1 finding, 2,000 findings."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns of text, as wide as they need to be."""
     cells = [[f"{cell:,}" if type(cell) is int else str(cell) for cell in row] for row in rows]
@@ -131,5 +162,7 @@ def checked(lines: Sequence[Line]) -> NoReturn:
     """Print what a check said, and end with 0 when all is well, else with 1."""
     for line in lines:
         mark = click.style("ok  ", fg="green") if line.ok else click.style("look", fg="yellow")
-        click.echo(f"{mark} {line.what}" + (f"\n     {line.remedy}" if line.remedy and not line.ok else ""))
+        click.echo(f"{mark} {line.what}")
+        if line.remedy and not line.ok:
+            click.echo(indent("\n".join(one.strip() for one in line.remedy.splitlines()), " " * 5))
     sys.exit(0 if all(line.ok for line in lines) else 1)

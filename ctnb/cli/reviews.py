@@ -21,7 +21,8 @@ def review(run_id: str, json_: bool) -> None:
     if json_:
         printing.as_json(found.to_json())
         return
-    click.echo(f"The review is {found.state}: {len(found.findings)} findings over {found.rows:,} rows.")
+    count = printing.counted(len(found.findings), "finding")
+    click.echo(f"The review is {found.state}: {count} over {found.rows:,} rows.")
     for finding in found.findings:
         click.echo(f"  {finding.severity:<6} {finding.text}")
         click.echo(f"         {finding.remedy}")

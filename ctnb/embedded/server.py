@@ -114,6 +114,8 @@ class Options:
     """How many records the plan of an Opendatasoft dataset allows."""
     strict_push: bool = False
     """A pushed record with a field that the Opendatasoft dataset does not have is refused."""
+    listening: Callable[[str], None] | None = None
+    """Told the portal's address once it listens there."""
 
 
 def serve(file: Path, **options: Any) -> None:
@@ -125,7 +127,7 @@ def serve(file: Path, **options: Any) -> None:
     """
     given = Options(**options)
     if not _loopback(given.host) and not given.names:
-        hint = "Give the names that callers will use, and put TLS in front of it."
+        hint = "Give the names that callers will use (--name), and speak TLS (--tls, or --certificate and --key)."
         raise UsageError(f"'{given.host}' is not loopback, and no host name was given.", hint=hint)
     tls = _tls(file, given)
     with _listening(given.host, given.port) as listener:
@@ -224,6 +226,8 @@ def _announce(given: Options, listener: socket.socket, scheme: str) -> None:
     shown = f"[{given.host}]" if ":" in given.host else given.host
     url = f"{scheme}://{shown}:{listener.getsockname()[1]}"
     log.info("listening on %s", url)
+    if given.listening:
+        given.listening(url)
     if address_file is None:
         return
     body = {"url": url, "pid": os.getpid(), "boot_id": _boot_id(), "started": given.clock()}

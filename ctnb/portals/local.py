@@ -34,19 +34,37 @@ def address_file(project: Project) -> Path:
     return project.private_folder("portal") / "address.json"
 
 
+def ca_file(project: Project, url: str) -> Path | None:
+    """The certificate by which the embedded portal at `url` is trusted; None where it speaks http."""
+    return file(project).with_suffix(".certificate.pem") if url.startswith("https://") else None
+
+
 def address(project: Project) -> str | None:
-    """The address at which the embedded portal answers now; None when it does not run."""
+    """
+    The address at which the embedded portal answers now; None when it does not run.
+
+    Raises PortalFailed when it runs with a certificate that is not its own.
+    """
     try:
         url = str(json.loads(address_file(project).read_text(encoding="utf-8"))["url"])
     except (OSError, ValueError, KeyError):
         return None
-    session = requests.Session()
+    session, trusted = requests.Session(), ca_file(project, url)
     session.trust_env = False
     try:
-        answer = session.get(f"{url}/api/catalog/v1?limit=0", timeout=5)
-    except requests.RequestException:
+        answer = session.get(
+            f"{url}/api/catalog/v1?limit=0", timeout=5, verify=str(trusted) if trusted else True
+        )
+    except requests.exceptions.SSLError:
+        pass  # below, outside of the cause
+    except (requests.RequestException, OSError):  # the second: the certificate's file is gone
         return None
-    return url if answer.status_code == 200 else None
+    else:
+        return url if answer.status_code == 200 else None
+    raise PortalFailed(
+        f"The embedded portal runs at {url} with a certificate that is not its own; `local` does not trust it.",
+        hint="Name it in ctnb.yml as a portal of kind: socrata, by the name that the certificate is for.",
+    )
 
 
 def credentials(project: Project) -> Credentials:

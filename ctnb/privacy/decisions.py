@@ -319,7 +319,7 @@ def _check_reviewer(project: Project, person: Person, portal_kind: str) -> None:
         return
     raise UsageError(
         f"{person.name} is not one of the reviewers of this project.",
-        hint=f"Ask one of {len(allowed)} reviewers under reviewers: in ctnb.yml.",
+        hint="Ask one of those under reviewers: in ctnb.yml.",
     )
 
 
