@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import draft_calls
 import pytest
@@ -89,3 +91,38 @@ def test_a_selection_of_no_field_is_refused(portal: Running) -> None:
     for select in ("exclude(*)", "include(other*)", "exclude(k)"):
         answer = portal.ask("GET", f"{below}/records", params={"select": select})
         assert (answer.status_code, answer.json()["error_code"]) == (400, "ODSQLError")
+
+
+def raw(portal: Running, *lines: str) -> bytes:
+    """What the portal says to lines that no library would send."""
+    place = urlsplit(portal.url)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=60) as connection:
+        connection.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1"))
+        said = b""
+        while more := connection.recv(65536):
+            said += more
+    return said
+
+
+MALFORMED = (
+    ("GET /data.json HTTP/1.1", "Host: {host}", "Authorization: Basic planted\x01secret"),
+    ("GET /data.json HTTP/1.1", "Host: {host}", "X-App-Token planted: x"),
+    ("GET /data.json HTTP/1.1", "Host: {host}", "Host: planted.example"),
+    ("GET /data.json HTTP/1.1", "Host: planted:secret@{host}/"),
+    ("POST /data.json HTTP/1.1", "Host: {host}", "Content-Length: planted"),
+    ("POST /data.json HTTP/1.1", "Host: {host}", "Content-Length: 4", "Transfer-Encoding: chunked"),
+    ("GET /data.json?$$app_token=planted HTTP/planted", "Host: {host}"),
+    ("GET /" + "planted" * 12_000 + " HTTP/1.1", "Host: {host}"),
+)
+
+
+@pytest.mark.parametrize("lines", MALFORMED)
+def test_a_malformed_request_is_refused_and_not_quoted_in_the_log(
+    portal: Running, lines: tuple[str, ...]
+) -> None:
+    """A header that is not one may hold a password: it is 400, or the end of the connection, and no line of a log."""
+    said = raw(portal, *(line.format(host=portal.url.partition("//")[2]) for line in lines))
+    assert said[:12] in (b"", b"HTTP/1.1 400")
+    assert b"planted" not in said
+    assert "planted" not in portal.log.read_text()
+    assert portal.ask("GET", "/data.json").status_code == 200

@@ -129,6 +129,8 @@ def serve(file: Path, **options: Any) -> None:
     if not _loopback(given.host) and not given.names:
         hint = "Give the names that callers will use (--name), and speak TLS (--tls, or --certificate and --key)."
         raise UsageError(f"'{given.host}' is not loopback, and no host name was given.", hint=hint)
+    for name in _QUOTING:
+        logging.getLogger(name).addFilter(_without_words)
     tls = _tls(file, given)
     with _listening(given.host, given.port) as listener:
         asyncio.run(_serve(listener, file, given, tls))
@@ -187,6 +189,18 @@ async def _rest(portal: Portal) -> None:
     """Wait until no request is under way."""
     while portal.busy:
         await asyncio.sleep(0.02)
+
+
+_QUOTING = ("tornado.general", "tornado.application", "asyncio")
+"""Loggers whose lines quote what was sent: a header that is not one, an exception with its text."""
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    """Leaves of a line where it comes from, and the type of the exception: a header may hold a password."""
+    kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else record.name
+    record.msg, record.args = f"{kind} at {record.filename}:{record.lineno}", ()
+    record.exc_info = record.exc_text = record.stack_info = None
+    return True
 
 
 def _no_log(handler: tornado.web.RequestHandler) -> None:
