@@ -75,7 +75,12 @@ def opened(project: Project, name: str, dataset: Dataset | None = None) -> Itera
     settings = project.portal(name)
     if settings.kind == "embedded":
         with local.running(project) as url:
-            client = Socrata(url, local.credentials(project), timeout_s=settings.timeout_s)
+            client = Socrata(
+                url,
+                local.credentials(project),
+                timeout_s=settings.timeout_s,
+                ca_file=local.ca_file(project, url),
+            )
             yield SocrataPortal(name, client, one_request_bytes=settings.one_request_mb << 20)
         return
     if settings.kind == "opendatasoft":

@@ -45,9 +45,13 @@ class Place:
             query = f"SELECT * FROM (VALUES {rows}) t({names})"
             return tables.write(connection, query, columns, self.folder / f"{next(NUMBERS)}.parquet")
 
-    def send(self, kind: Kind, rows: str, token: str = "", columns: Sequence[Column] = COLUMNS) -> Sent:
-        """Send a change, with a token of its own when none is given."""
-        change = Change(kind, self.table(rows, columns), COLUMNS, self.key, token or f"token-{next(NUMBERS)}")
+    def send(
+        self, kind: Kind, rows: str, token: str = "", columns: Sequence[Column] = COLUMNS, gone: str = ""
+    ) -> Sent:
+        """Send a change, with a token of its own when none is given; `gone` are keys that go with it."""
+        less = self.table(gone, COLUMNS[:1]) if gone else None
+        token = token or f"token-{next(NUMBERS)}"
+        change = Change(kind, self.table(rows, columns), COLUMNS, self.key, token, less)
         return self.portal.send(self.dataset_id, change, self.journal)
 
     def rows(self) -> list[tuple[object, ...]]:
@@ -146,6 +150,18 @@ class Keyed(Replaces):
         place.send("delete", "('02')", columns=COLUMNS[:1])
         place.send("delete", "('02'), ('03')", columns=COLUMNS[:1])
         assert place.rows() == ALL[:1]
+
+    def test_rows_come_and_go_in_one_change(self, place: Place) -> None:
+        """What a sync sends: new and changed rows, and the keys of those that are not to be there."""
+        place.send("replace", START)
+        for _ in range(2):
+            place.send(
+                "upsert",
+                "('01', NULL, 7), ('04', 'Durham', 4)",
+                "the-token-of-this-sync",
+                gone="('02'), ('03')",
+            )
+        assert place.rows() == [("01", None, 7), ("04", "Durham", 4)]
 
     def test_the_version_moves_with_the_rows(self, place: Place) -> None:
         """Where a portal has one, it is the same until rows change."""

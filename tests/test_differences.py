@@ -102,12 +102,27 @@ def test_without_a_key_a_changed_row_is_one_more_and_one_less(
 
 
 def test_a_sync_sends_the_difference_alone(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    """New and changed rows whole, gone ones by their key, and the upserts first: nothing is missing meanwhile."""
+    """New and changed rows whole and gone ones by their key, as one change, for a portal that can do both at once."""
     of = table(connection, tmp_path, CHANGED)
     planned(connection, "sync")
-    upserts, deletes = changes(connection, "sync", of, tmp_path)
-    assert (upserts[0], [row[0] for row in upserts[1]]) == ("upsert", ["b", "e"])
-    assert deletes == ("delete", [("c",), ("d",)])
+    (change,) = differences.changes(connection, "sync", of, FIELDS, "id", "token", tmp_path)
+    assert (change.kind, [row[0] for row in sent(change)], change.gone is not None) == (
+        "upsert",
+        ["b", "e"],
+        True,
+    )
+    come, gone = change.halves()
+    assert [(one.kind, one.gone) for one in (come, gone)] == [("upsert", None), ("delete", None)]
+    assert (sent(come), sent(gone)) == (sent(change), [("c",), ("d",)])
+
+
+def test_a_sync_that_only_takes_rows_away_deletes(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """There is no empty upsert."""
+    of = table(connection, tmp_path, "('a', 2020, DATE '2020-01-05', 1)")
+    planned(connection, "sync")
+    assert changes(connection, "sync", of, tmp_path) == [("delete", [("b",), ("c",), ("d",)])]
 
 
 def test_a_sync_of_the_same_rows_sends_nothing(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
@@ -143,9 +158,8 @@ def test_a_period_is_sent_as_a_difference_with_a_key_and_whole_without(
     """A portal cannot delete by a filter: without a row identifier all rows are sent."""
     of = table(connection, tmp_path, "('b', 2021, DATE '2021-01-31', 9)")
     planned(connection, "replace-period", "id", Period(column="year"))
-    assert [(kind, [row[0] for row in rows]) for kind, rows in changes(connection, "replace-period", of, tmp_path)] == [
-        ("upsert", ["b"]), ("delete", ["c"]),
-    ]  # fmt: skip
+    (change,) = differences.changes(connection, "replace-period", of, FIELDS, "id", "token", tmp_path)
+    assert [[row[0] for row in sent(one)] for one in change.halves()] == [["b"], ["c"]]
     whole = changes(connection, "replace-period", of, tmp_path, None)
     assert [(kind, len(rows)) for kind, rows in whole] == [("replace", 3)]
 
@@ -177,5 +191,5 @@ def test_each_change_has_a_token_of_its_own(connection: duckdb.DuckDBPyConnectio
     """So that a portal tells the upserts from the deletions when one of them is tried again."""
     of = table(connection, tmp_path, CHANGED)
     planned(connection, "sync")
-    made = differences.changes(connection, "sync", of, FIELDS, "id", "token", tmp_path)
-    assert [one.token for one in made] == ["token-upsert", "token-delete"]
+    (change,) = differences.changes(connection, "sync", of, FIELDS, "id", "token", tmp_path)
+    assert [one.token for one in change.halves()] == ["token-both-upsert", "token-both-delete"]

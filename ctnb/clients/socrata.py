@@ -182,9 +182,13 @@ class Socrata:
         """All rows at once become those of `body`, a JSON array. Not retried. Raises PortalFailed."""
         return self._write("PUT", dataset_id, body)
 
-    def upsert(self, dataset_id: str, body: bytes) -> Upserted:
-        """Insert, or update by row identifier, the rows of `body`. Not retried. Raises PortalFailed."""
-        return self._write("POST", dataset_id, body)
+    def upsert(self, dataset_id: str, body: bytes, gone: int = 0) -> Upserted:
+        """
+        Insert, or update by row identifier, the rows of `body`. Not retried. Raises PortalFailed.
+
+        `gone` of them are marked `:deleted`, and count as those of `delete` do.
+        """
+        return self._write("POST", dataset_id, body, keys=gone or -1)
 
     def delete(self, dataset_id: str, body: bytes, keys: int) -> Upserted:
         """

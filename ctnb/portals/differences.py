@@ -8,7 +8,7 @@ to be published. `expected` is made from them by the mode.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,34 +86,21 @@ def changes(
     """
     The changes to send, in this order, under the portal's names; their tables are written to `work`.
 
-    `sync`, and `replace-period` with a row identifier, become upserts of the rows that are new or other and
-    deletions by key: upserts first, so that no row is missing meanwhile. Without a row identifier a period is
-    replaced by replacing all rows.
+    `sync`, and `replace-period` with a row identifier, become one upsert of the rows that are new or other, with the
+    keys of those that go; or a deletion where rows go only. Without a row identifier a period is replaced by
+    replacing all rows.
     """
     if mode in ("sync", "replace-period") and key:
-        name = quote_name(key)
-        new = f"SELECT * FROM expected ANTI JOIN there USING ({name})"
-        gone = f"SELECT {name} FROM there ANTI JOIN expected USING ({name})"
-        one = tuple(column for column in fields.columns if column.name == key)
-        parts: list[tuple[interface.Kind, str, Sequence[Column]]] = [
-            ("upsert", f"{new} UNION ALL {_changed(fields.columns, key)}", fields.columns), ("delete", gone, one),
-        ]  # fmt: skip
-    elif mode == "replace-period":
-        parts = [("replace", "SELECT * FROM expected", fields.columns)]
-    else:
-        kind: interface.Kind = "replace" if mode == "sync" else mode
+        return _keyed_changes(connection, fields, key, token, work)
+    kind: interface.Kind = "replace" if mode == "sync" or mode == "replace-period" else mode
+    query, columns = "SELECT * FROM expected", fields.columns
+    if mode != "replace-period":
         names = {column.name for column in fields.columns}
-        kept = tuple(column for column in table.columns if column.name in names)
-        if not fields.renames and len(kept) == len(table.columns):
+        query, columns = "SELECT * FROM data", tuple(one for one in table.columns if one.name in names)
+        if not fields.renames and len(columns) == len(table.columns):
             return [_change(kind, table, fields, key, token)]
-        parts = [(kind, "SELECT * FROM data", kept)]
-    made = [(kind, _write(connection, query, fields, listed, work / f"send-{kind}.parquet"))
-            for kind, query, listed in parts]  # fmt: skip
-    return [
-        _change(kind, part, fields, key, f"{token}-{kind}")
-        for kind, part in made
-        if part.rows or len(made) == 1
-    ]
+    part = _write(connection, query, fields, columns, work / f"send-{kind}.parquet")
+    return [_change(kind, part, fields, key, f"{token}-{kind}")]
 
 
 def rows(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
@@ -125,6 +112,23 @@ def period_sql(column: str, by: By) -> str:
     """SQL for the period that a row of `column` belongs to."""
     name = quote_name(column)
     return name if by in ("value", "range") else f"date_trunc('{by}', {name})"
+
+
+def _keyed_changes(
+    connection: duckdb.DuckDBPyConnection, fields: Fields, key: str, token: str, work: Path
+) -> list[Change]:
+    """The difference between `there` and `expected` by their key."""
+    name = quote_name(key)
+    new = f"SELECT * FROM expected ANTI JOIN there USING ({name}) UNION ALL {_changed(fields.columns, key)}"
+    less = f"SELECT {name} FROM there ANTI JOIN expected USING ({name})"
+    one = [column for column in fields.columns if column.name == key]
+    come = _write(connection, new, fields, fields.columns, work / "send-upsert.parquet")
+    gone = _write(connection, less, fields, one, work / "send-delete.parquet")
+    if come.rows and gone.rows:
+        return [replace(_change("upsert", come, fields, key, f"{token}-both"), gone=gone)]
+    if gone.rows:
+        return [_change("delete", gone, fields, key, f"{token}-delete")]
+    return [_change("upsert", come, fields, key, f"{token}-upsert")] if come.rows else []
 
 
 def _change(kind: interface.Kind, table: Table, fields: Fields, key: str | None, token: str) -> Change:

@@ -8,7 +8,7 @@ always named as the portal's fields: names are mapped before anything here is ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -81,6 +81,15 @@ class Change:
     key: tuple[str, ...]
     token: str
     """The idempotency key: the same for this change of this release, however often it is tried."""
+    gone: Table | None = None
+    """To upsert: the keys of rows that go in the same step, where the portal can do both at once."""
+
+    def halves(self) -> tuple[Change, Change]:
+        """The same as two changes, for a portal that cannot do both at once: rows that come, then rows that go."""
+        if self.gone is None:
+            raise ValueError("There is nothing to divide.")
+        come = replace(self, gone=None, token=f"{self.token}-upsert")
+        return come, replace(self, kind="delete", table=self.gone, gone=None, token=f"{self.token}-delete")
 
 
 @dataclass(frozen=True)

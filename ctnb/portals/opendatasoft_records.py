@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ctnb import tables
 from ctnb.clients.answers import understood
 from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
@@ -88,11 +89,15 @@ def expect(connection: duckdb.DuckDBPyConnection, change: Change, *, again: bool
     `again` says that the change was seen to be complete once: rows to append that are there are not added twice.
     """
     key = ", ".join(map(quote_name, change.key))
+    stays = f"SELECT * FROM there ANTI JOIN data USING ({key})"
+    if change.gone:
+        tables.load(connection, change.gone, "leaving")
+        stays += f" ANTI JOIN leaving USING ({key})"
     queries = {
         "replace": "SELECT * FROM data",
         "append": f"SELECT * FROM there UNION {'' if again else 'ALL '}SELECT * FROM data",
-        "upsert": f"SELECT * FROM there ANTI JOIN data USING ({key}) UNION ALL SELECT * FROM data",
-        "delete": f"SELECT * FROM there ANTI JOIN data USING ({key})",
+        "upsert": f"{stays} UNION ALL SELECT * FROM data",
+        "delete": stays,
     }
     connection.execute(f"CREATE TABLE expected AS {queries[change.kind]}")
 

@@ -119,10 +119,14 @@ class SocrataPortal:
         """
         Carry out `change`: in one all-or-nothing request where twice is once and it fits, else by a revision.
 
+        A revision cannot upsert and delete: such a change becomes two of them, and readers see the state between.
         Raises PublishRefused when the portal rejects rows, ApprovalAwaited, PortalFailed.
         """
         fits = change.kind == "replace" or change.key
         body = soda.encode_change(change, self._one_request_bytes) if fits else None
+        if body is None and change.gone:
+            done = [self.send(dataset_id, half, journal) for half in change.halves()]
+            return _together(done)
         if body is None:
             view = self.client.view(dataset_id)
             columns = view.document.get("columns", []) if view else []
@@ -130,13 +134,14 @@ class SocrataPortal:
             return revisions.send(Sending(self._dsmapi, dataset_id, change, known, journal))
         revisions.supersede(self._dsmapi, dataset_id, journal)
         journal.note(change.token, "sending", bytes=len(body))
+        gone = change.gone.rows if change.gone else 0
         if change.kind == "replace":
             self.client.replace(dataset_id, body)
         elif change.kind == "delete":
             self.client.delete(dataset_id, body, change.table.rows)
         else:
-            self.client.upsert(dataset_id, body)
-        return Sent(change.table.rows, len(body), 1)
+            self.client.upsert(dataset_id, body, gone)
+        return Sent(change.table.rows + gone, len(body), 1)
 
     def set_public(self, dataset_id: str, public: bool) -> None:
         """Open the dataset to everybody, or close it. Raises PortalFailed."""
@@ -167,6 +172,15 @@ class SocrataPortal:
     def _version(self, dataset_id: str) -> tuple[str, int]:
         view = self.client.view(dataset_id)
         return (view.version if view else ""), self.client.count(dataset_id)
+
+
+def _together(done: Sequence[Sent]) -> Sent:
+    """What became of a change that went as several."""
+    return Sent(
+        rows=sum(one.rows for one in done), bytes=sum(one.bytes for one in done),
+        requests=sum(one.requests for one in done), already=all(one.already for one in done),
+        reference=", ".join(one.reference for one in done if one.reference),
+    )  # fmt: skip
 
 
 @understood

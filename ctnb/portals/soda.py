@@ -49,17 +49,20 @@ def encode_change(change: Change, limit: int) -> bytes | None:
     """
     The body of the request that carries out `change`; None when it has more than `limit` bytes.
 
-    Rows to delete are their keys, marked `:deleted`. Raises PublishRefused as `encode` does.
+    Rows to delete are their keys, marked `:deleted`; they may stand beside rows to upsert (dev.socrata.com,
+    "upsert"). Raises PublishRefused as `encode` does.
     """
-    if change.table.rows * _least_bytes(change.table) > limit:
+    parts_of = [(change.table, change.kind == "delete"), *([(change.gone, True)] if change.gone else [])]
+    if sum(table.rows * _least_bytes(table) for table, _ in parts_of) > limit:
         return None
     parts: list[bytes] = []
     size = 2
-    for piece in _pieces(change.table, deleted=change.kind == "delete"):
-        parts.append(piece)
-        size += len(piece) + 2
-        if size > limit or (len(parts) == 1 and size / ENCODED_ROWS * change.table.rows > 2 * limit):
-            return None
+    for table, deleted in parts_of:
+        for place, piece in enumerate(_pieces(table, deleted=deleted)):
+            parts.append(piece)
+            size += len(piece) + 2
+            if size > limit or (place == 0 and len(piece) / ENCODED_ROWS * table.rows > 2 * limit):
+                return None
     return b"[" + b",\n".join(parts) + b"]"
 
 
