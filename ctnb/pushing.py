@@ -1,74 +1,52 @@
 """
 Pushing records as they arrive: checked against the contract, reviewed with what is published, sent in batches.
 
-Each batch is a run with a record: the newest release with the batch applied is reviewed anew and published as its
-difference. A batch is acknowledged only when the portal confirmed it; until then it lies in the spool.
+Lines are put together by count and by age. Each batch is written to disk, then delivered as a run with a record; it is
+acknowledged only when the portal confirmed it. Several pushes to one dataset put their batches behind each other, and
+whoever holds the dataset delivers what is next.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from ctnb import (
-    answering,
-    clock,
-    datasets,
-    digests,
-    documents,
-    flows,
-    gathering,
-    leases,
-    reads,
-    records,
-    releases,
-    restoring,
-    settings,
-    spools,
-    stepfiles,
-    tables,
-)
-from ctnb.contracts.columns import Column
-from ctnb.contracts.sources import Source
+from ctnb import arrivals, clock, datasets, delivering, flows, leases, releases, settings, spools
+from ctnb.arrivals import Expected, Feed, Numbered
 from ctnb.datasets import Dataset
-from ctnb.errors import NameUnknown, SourceInvalid, UsageError
-from ctnb.guards import REMOVED
-from ctnb.portals.opendatasoft import OpendatasoftPortal
+from ctnb.delivering import Delete, Delivered
+from ctnb.errors import CtnbError, LockHeld, UsageError
+from ctnb.portals import opendatasoft_records
 from ctnb.privacy import decisions
-from ctnb.publishing import target
-from ctnb.records import Override, ReadFacts, RejectFact
+from ctnb.privacy.seen import Seen
 from ctnb.settings import Project
 from ctnb.spools import Batch
-from ctnb.stepfiles import TableRef
-from ctnb.supervision import Supervisor
-from ctnb.values import parquet_type, parse_sql, quote_name
 
 BATCH_ROWS = 1_000
-BATCH_FILE = "batch.jsonl"
-
-Delete = Literal["key", "values", "id"]
+EVERY_S = 10.0
+"""A batch is sent when its first line is so old, however few follow."""
+SPOOL_BYTES = 1 << 30
+"""So much waits on disk; then no further line is read."""
+RETRY_S, LONGEST_RETRY_S = 5.0, 60.0
+"""Before what failed outside is tried again while lines come: twice as long each time, up to the longest."""
+PATIENCE_S = 60.0
+"""How long a push waits at its end for another one that holds the dataset."""
+TURN_S = 0.1
+"""Between two batches, so that a run that waits for the dataset gets its turn."""
 
 
 @dataclass(frozen=True)
-class Delivered:
-    """What became of one batch."""
+class Refused:
+    """A line that is no record of the contract."""
 
-    batch: int
-    records: int
-    """Records in it."""
-    rejected: int
-    """Those that do not fit the contract, or, to delete, that are not published."""
-    run: str
-    status: str
-    release: str | None
-    """The release that confirms it; None when it was not confirmed."""
-    why: str = ""
-    """Why it was not confirmed."""
-    useless: bool = False
-    """Whether none of it fits the contract: it is set aside, and the next batch is tried."""
+    line: int
+    """Its number, from 1, blank lines counted."""
+    why: str
 
 
 @dataclass(frozen=True)
@@ -79,77 +57,101 @@ class Pushed:
     refused: int
     """Lines that are no JSON object of the contract's names; kept beside the spool, with reasons."""
     delivered: tuple[Delivered, ...]
+    """What this push and, of its batches, another one delivered; what is not confirmed as it was left."""
     waiting: int
     """Batches that no portal has confirmed yet; the next push tries again."""
     exit_code: int
     """0 when everything was confirmed; else that of the first batch that was not."""
+    last_line: int = 0
+    """The number of the last line that was taken: what follows it was not read."""
+    why: str = ""
+    """Why it ended before the lines did; empty when it did not."""
+
+    @property
+    def confirmed(self) -> int:
+        """Records that the portal confirmed."""
+        return sum(one.records - one.rejected for one in self.delivered if one.release)
+
+
+@dataclass
+class _Push:
+    """One process at work."""
+
+    project: Project
+    dataset: Dataset
+    head: dict[str, Any]
+    expected: Expected
+    feed: Feed
+    told: Callable[[Delivered], None]
+    refuse: Callable[[Refused], None]
+    strict: bool
+    seen: Seen = field(default_factory=Seen)
+    lines: int = 0
+    refused: int = 0
+    last_line: int = 0
+    mine: set[int] = field(default_factory=set)
+    """The numbers of the batches that this push wrote."""
+    done: dict[int, Delivered] = field(default_factory=dict)
+    stuck: Delivered | None = None
+    """The batch that is not confirmed, as it was left; what follows it waits behind it."""
+    busy: str = ""
+    """Who holds the dataset, where that was in the way last."""
+    next_try: float = 0.0
+    """When (monotonic clock) something that did not go is tried again."""
+    pause_s: float = RETRY_S
+    why: str = ""
+    exit_code: int = 0
+    """Of what ended it before its lines did; 0 while nothing has."""
+
+    def end(self, exit_code: int, why: str) -> None:
+        """Read no further line, and deliver nothing more."""
+        self.exit_code, self.why = exit_code, why
+        self.feed.stop()
 
 
 def push(
     slug: str, lines: Iterable[bytes], *, delete: Delete | None = None, reason: str = "", portal: str = "",
-    batch_rows: int = BATCH_ROWS, project: Project | None = None,
-    told: Callable[[Delivered], None] = lambda one: None,
+    batch_rows: int = BATCH_ROWS, every_s: float = EVERY_S, strict: bool = False, endless: bool = False,
+    project: Project | None = None, told: Callable[[Delivered], None] = lambda one: None,
+    refuse: Callable[[Refused], None] = lambda one: None,
 ) -> Pushed:  # fmt: skip
     """
-    Push the JSON `lines` to the dataset `slug`, in batches of `batch_rows`, after what waits from before.
+    Push the JSON `lines` to the dataset `slug`, after what waits from before.
 
-    Without `delete` each is a record under the contract's names: added, or put in place of the one with its key.
-    To delete they name records by their key, by values of theirs, or by the portal's record id; that takes a
-    `reason`. `told` is called with each batch as it is confirmed or not. When the portal does not answer, batches
-    stay on disk. Raises UsageError, NameUnknown, ContractInvalid before anything is read.
+    A batch is `batch_rows` lines, or those that came within `every_s` seconds. Without `delete` each is a record under
+    the contract's names: added, or put in place of the one with its key. To delete they name records by their key, by
+    values of theirs, or by the portal's record id; that takes a `reason`. `told` is called with each batch as it is
+    confirmed or not, `refuse` with each line that is no record; `strict` ends the push at the first of them. When the
+    portal does not answer, batches stay on disk; when 1 GB waits there, the push ends, or with `endless` reads no
+    further until the portal is back. Ctrl-C and SIGTERM end it after the batch on its way: what was read is on disk.
+    Raises UsageError, NameUnknown, ContractInvalid before anything is read.
     """
     project = project or settings.project()
-    dataset = _pushed(datasets.dataset(slug, project.notebooks))
+    dataset = delivering.prepared(datasets.dataset(slug, project.notebooks))
     name = portal or dataset.contract.portal.name
     _check(project, dataset, name, delete, reason)
     head = {"format": 1, "delete": delete, "portal": name, "reason": reason.strip()}
-    done: list[Delivered] = []
-    count = refused = 0
-    with ExitStack() as stack:
-        stack.enter_context(flows.hold_dataset(project, slug))
-        leases.reap(project)
-        done += _deliver_all(project, dataset, told)
-        for numbered in _chunks(lines, batch_rows):
-            good, bad = _parsed(dataset, numbered, delete)
-            count, refused = count + len(numbered), refused + len(bad)
-            spools.set_aside(project, slug, bad)
-            if good:
-                spools.add(project, slug, head, good)
-            if all(one.release or one.useless for one in done):
-                done += _deliver_all(project, dataset, told)
-    waits = len(spools.waiting(project, slug))
-    failed = next((one for one in done if not one.release), None)
-    code = _code(project, failed) if failed else 0
-    return Pushed(count, refused, tuple(done), waits, code or (6 if refused else 0))
+    told_what = _expected(project, dataset, name, delete)
+    at = _Push(project, dataset, head, told_what, Feed(lines), told, refuse, strict)
+    with _ended_by_signals(at):
+        _deliver(at)
+        while not at.feed.over and not (at.strict and at.refused):
+            if not _room(at, endless):
+                break
+            numbered = at.feed.take(batch_rows, every_s, until=at.next_try if at.stuck or at.busy else None)
+            _take(at, numbered)
+            _deliver(at)
+        _at_the_end(at)
+    return _pushed(at)
 
 
-def _code(project: Project, failed: Delivered) -> int:
-    return records.find(project, failed.run).exit_code or 3
-
-
-def _pushed(dataset: Dataset) -> Dataset:
-    """
-    `dataset` as its records are pushed: rows that do not fit are set aside, and the difference is what is sent.
-
-    Raises UsageError for a dataset whose rows are transformed: records that arrive are not.
-    """
-    contract = dataset.contract
-    if dataset.script or contract.transform.rules or contract.transform.columns:
-        raise UsageError(
-            f"{dataset.slug} has a transform, which records that are pushed do not pass through.",
-            hint="Push to a dataset whose columns are published as they are; suppression needs whole tables.",
-        )
-    mode = "sync" if contract.key else "replace"
-    told = contract.portal.model_copy(update={"mode": mode, "period": None})
-    rejects = contract.rejects.model_copy(update={"policy": "set aside", "at_most_share": 1.0})
-    made = contract.model_copy(
-        update={
-            "portal": told,
-            "rejects": rejects,
-            "source": Source(path=BATCH_FILE, nulls=contract.source.nulls),
-        }
-    )
-    return replace(dataset, contract=made)
+def _expected(project: Project, dataset: Dataset, portal: str, delete: Delete | None) -> Expected:
+    if delete == "id":
+        return Expected({"record_id": "record_id"})
+    kind = project.portal(portal).kind
+    limit = opendatasoft_records.BODY_BYTES if kind == "opendatasoft" else arrivals.LINE_BYTES
+    key = dataset.contract.key if delete == "key" else ()
+    return arrivals.expected(dataset.contract.columns, limit, key)
 
 
 def _check(project: Project, dataset: Dataset, portal: str, delete: Delete | None, reason: str) -> None:
@@ -176,229 +178,161 @@ def _check(project: Project, dataset: Dataset, portal: str, delete: Delete | Non
         )
 
 
-def _chunks(lines: Iterable[bytes], size: int) -> Iterator[list[tuple[int, bytes]]]:
-    """The lines that are not blank, with their numbers from 1, `size` at a time."""
-    chunk: list[tuple[int, bytes]] = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            chunk.append((number, line))
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+@contextmanager
+def _ended_by_signals(at: _Push) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the push after the batch on its way; a second breaks that off."""
+
+    def end(number: int, frame: object) -> None:
+        if at.exit_code:
+            raise KeyboardInterrupt
+        name, code = ("Ctrl-C", 130) if number == signal.SIGINT else ("SIGTERM", 143)
+        at.end(code, f"It was asked to end ({name}).")
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {one: signal.signal(one, end) for one in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    try:
+        yield
+    finally:
+        at.feed.stop()
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
-def _parsed(
-    dataset: Dataset, numbered: Sequence[tuple[int, bytes]], delete: Delete | None
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Lines as records under the contract's names; and those that are none, with reasons and their text."""
-    columns = dataset.contract.columns
-    names = {name: column.name for column in columns for name in (column.header, column.name) if name}
-    if delete == "id":
-        names = {"record_id": "record_id"}
-    good, bad = [], []
+def _room(at: _Push, endless: bool) -> bool:
+    """Whether more may be written to disk; with `endless` it waits until the portal has taken some."""
+    while spools.waiting_bytes(at.project, at.dataset.slug) >= SPOOL_BYTES and not at.exit_code:
+        if not endless:
+            at.end(
+                3,
+                f"{SPOOL_BYTES >> 20:,} MB wait on disk, and no more is taken before the portal takes some.",
+            )
+            return False
+        time.sleep(max(arrivals.LOOK_S, min(1.0, at.next_try - time.monotonic())))
+        _deliver(at)
+    return True
+
+
+def _take(at: _Push, numbered: Sequence[Numbered]) -> None:
+    """Write the lines as a batch; those that are no records are kept with their reasons."""
+    good: list[dict[str, str | None]] = []
+    bad: list[dict[str, Any]] = []
     for number, line in numbered:
-        why, record = _record(line, names, dataset.contract.key if delete == "key" else ())
-        if why:
-            text = line.decode("utf-8", "replace").rstrip("\r\n")
-            bad.append({"at": clock.stamp(), "line": number, "why": why, "text": text})
-        else:
-            good.append(record)
-    return good, bad
+        try:
+            good.append(arrivals.record(line, at.expected))
+        except ValueError as error:
+            bad.append({"at": clock.stamp(), "line": number, "why": str(error), "text": _text(line)})
+            at.refuse(Refused(number, str(error)))
+            if at.strict:
+                break
+        at.last_line = number
+    at.lines, at.refused = at.lines + len(good) + len(bad), at.refused + len(bad)
+    spools.set_aside(at.project, at.dataset.slug, bad)
+    if not good:
+        return
+    added = spools.add(at.project, at.dataset.slug, at.head, good)
+    at.mine.add(added.number)
+    if at.stuck:
+        why = f"It waits behind batch {at.stuck.batch}, which is not confirmed: {at.stuck.why}"
+        at.told(Delivered(added.number, len(good), 0, "", "waiting", None, why))
 
 
-def _record(line: bytes, names: Mapping[str, str], key: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Why a line is no record (empty when it is one), and the record."""
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return "not JSON", {}
-    if not isinstance(said, dict) or not said:
-        return "not a JSON object with a value", {}
-    if strange := [name for name in said if name not in names]:
-        return f"{len(strange)} names that the contract does not have", {}
-    record = {names[name]: value for name, value in said.items()}
-    if key and set(record) != set(key):
-        return "not the key alone", {}
-    return "", record
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
-def _deliver_all(project: Project, dataset: Dataset, told: Callable[[Delivered], None]) -> list[Delivered]:
-    """Deliver what waits, in its order, until something is not confirmed."""
-    done: list[Delivered] = []
-    for batch in spools.waiting(project, dataset.slug):
-        found = _deliver(project, dataset, batch)
-        done.append(found)
-        told(found)
-        if found.release:
-            batch.remove()
-        elif found.useless:
-            batch.set_aside()
-        else:
-            break
-    return done
+def _deliver(at: _Push) -> None:
+    """Deliver what waits, in its order, until something is not confirmed; the dataset is held for one batch each."""
+    while not at.exit_code and (not (at.stuck or at.busy) or time.monotonic() >= at.next_try):
+        try:
+            found = _next(at)
+        except LockHeld as error:
+            at.busy = error.what
+            _later(at)
+            return
+        except CtnbError as error:  # what waits stays on disk; so does what was read ahead
+            at.end(error.exit_code, f"{error.what} {error.hint}".strip())
+            return
+        at.busy = ""
+        if found is None:
+            at.stuck = None
+            return
+        if not found.release and not found.useless:
+            _stuck(at, found)
+            return
+        at.stuck, at.pause_s = None, RETRY_S
+        at.done[found.batch] = found
+        at.told(found)
+        time.sleep(TURN_S)
 
 
-def _deliver(project: Project, dataset: Dataset, batch: Batch) -> Delivered:
-    """Deliver one batch as a run, or go on with the run that was killed while it did."""
-    with ExitStack() as stack:
-        at = _joined(stack, project, dataset, batch) or _begun(stack, project, dataset, batch)
-        with flows.ending_well(at):
-            if at.record.release is None:
-                if at.table_ref("transform") is None:
-                    _apply(at, batch)
-                answering.publish_table(at)
-        if at.record.release and at.failure is None and at.record.status == "released":
-            record = at.record
-        else:
-            record = flows.finish(at)
-    read = record.read
-    return Delivered(
-        batch.number, read.rows_read if read else len(batch.records()), read.rows_rejected if read else 0, record.run,
-        record.status, record.release.release if record.release else None, "" if record.release else record.reason,
-        record.release is None and isinstance(at.failure, SourceInvalid),
-    )  # fmt: skip
+def _next(at: _Push) -> Delivered | None:
+    """Deliver the batch whose turn it is, under today's contract and policy; None when none waits."""
+    with flows.hold_dataset(at.project, at.dataset.slug):
+        leases.reap(at.project)
+        batch = next(iter(spools.waiting(at.project, at.dataset.slug)), None)
+        if batch is None:
+            return None
+        project = settings.load(at.project.root)
+        dataset = delivering.prepared(datasets.dataset(at.dataset.slug, project.notebooks))
+        again = at.stuck is not None and at.stuck.batch == batch.number
+        found = delivering.deliver(project, dataset, batch, again=again, seen=at.seen)
+        _settle(project, dataset.slug, batch, found)
+        return found
 
 
-def _joined(stack: ExitStack, project: Project, dataset: Dataset, batch: Batch) -> Supervisor | None:
-    """The run that began to deliver the batch, where it may have sent something or waits for a decision."""
-    if batch.run is None:
-        return None
-    try:
-        record = records.find(project, batch.run)
-    except NameUnknown:
-        return None
-    if record.release or record.status == "waiting" or (record.status == "interrupted" and record.send):
-        return flows.join_run(stack, project, dataset, record)
-    return None
+def _settle(project: Project, slug: str, batch: Batch, found: Delivered) -> None:
+    """Write down what became of the batch, then take it off the spool."""
+    if not found.release and not found.useless:
+        return
+    spools.note(project, slug, {**asdict(found), "at": clock.stamp()})
+    if found.release:
+        batch.remove()
+    else:
+        batch.set_aside()
 
 
-def _begun(stack: ExitStack, project: Project, dataset: Dataset, batch: Batch) -> Supervisor:
-    head = batch.head
-    at = flows.open_run(stack, project, dataset, how="ctnb push", portal=str(head["portal"]))
-    batch.begun(at.record.run)
-    if head["reason"]:
-        why = Override(guard=REMOVED, reason=head["reason"], by=at.record.by, at=clock.stamp())
-        at.update(overrides=(why,))
-    return at
+def _stuck(at: _Push, found: Delivered) -> None:
+    """A batch was not confirmed: say so, unless it was said, and when to try again."""
+    if at.stuck is None or (at.stuck.batch, at.stuck.why) != (found.batch, found.why):
+        at.told(found)
+    at.stuck = found
+    if found.status == "interrupted":
+        at.end(found.exit_code, "It was asked to end.")
+    _later(at)
 
 
-def _apply(at: Supervisor, batch: Batch) -> None:
-    """
-    Make the newest release with the batch applied the table of the run, and account for every record.
+def _later(at: _Push) -> None:
+    at.next_try = time.monotonic() + at.pause_s
+    at.pause_s = min(2 * at.pause_s, LONGEST_RETRY_S)
 
-    Raises SourceInvalid when none of the batch fits, PortalFailed, PublishRefused.
-    """
-    base = releases.newest(at.project, at.dataset.slug, at.record.portal)
-    if base is None:
-        raise UsageError("There is no release to add to.", hint=f"Run it first: ctnb run {at.dataset.slug}")
-    kept = restoring.kept(base)
-    columns = restoring.columns_today(at.dataset.contract, kept, base)
-    delete = batch.head["delete"]
-    with tables.connect(at.folder("transform"), threads=2) as connection:
-        tables.load(connection, kept, "base")
-        if delete:
-            found = _delete(connection, at, batch, delete)
-            query, read = found.query, found.facts
-        else:
-            read = _read(at, batch)
-            tables.load(connection, tables.open_table(at.folder("read") / "read.parquet"), "batch")
-            key = ", ".join(map(quote_name, at.dataset.contract.key))
-            names = ", ".join(quote_name(column.name) for column in columns)
-            connection.execute(
-                _NEWEST.format(key=key) if key else "CREATE VIEW latest AS SELECT * FROM batch"
-            )
-            stay = (
-                f"SELECT {names} FROM base ANTI JOIN latest USING ({key})"
-                if key
-                else f"SELECT {names} FROM base"
-            )
-            query = f"{stay} UNION ALL SELECT {names} FROM latest"
-        at.update(read=read)
-        made = tables.write(connection, query, columns, at.folder("transform") / "transform.parquet")
-    stepfiles.write_json(
-        at.folder("transform") / "table.json", asdict(TableRef(str(made.path), made.file_digest, made.digest))
+
+def _at_the_end(at: _Push) -> None:
+    """Wait a while for another push or run that holds the dataset, then see what it did of the batches of this one."""
+    end = time.monotonic() + PATIENCE_S
+    while at.busy and not at.exit_code and time.monotonic() < end and _left(at):
+        at.next_try = 0.0
+        _deliver(at)
+    told = spools.receipts(at.project, at.dataset.slug) if at.mine - at.done.keys() else {}
+    for number in sorted(at.mine - at.done.keys()):
+        if number in told:
+            facts = {key: value for key, value in told[number].items() if key != "at"}
+            at.done[number] = Delivered(**facts)
+            at.told(at.done[number])
+
+
+def _left(at: _Push) -> bool:
+    """Whether batches of this push wait."""
+    return any(batch.number in at.mine for batch in spools.waiting(at.project, at.dataset.slug))
+
+
+def _pushed(at: _Push) -> Pushed:
+    waits = len(spools.waiting(at.project, at.dataset.slug))
+    done = [at.done[number] for number in sorted(at.done)]
+    failed = [one for one in (*done, at.stuck) if one and not one.release]
+    code = at.exit_code or (failed[0].exit_code or 3 if failed else 0)
+    if not code and waits:
+        code, at.why = LockHeld.exit_code, at.busy
+    delivered = (*done, at.stuck) if at.stuck else tuple(done)
+    return Pushed(
+        at.lines, at.refused, delivered, waits, code or (6 if at.refused else 0), at.last_line, at.why
     )
-
-
-_NEWEST = (
-    "CREATE TABLE latest AS SELECT * EXCLUDE (_at) FROM (SELECT *, row_number() OVER () AS _at FROM batch) "
-    "QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY _at DESC) = 1"
-)
-"""Of records with the same key the one that came last."""
-
-
-def _read(at: Supervisor, batch: Batch) -> ReadFacts:
-    """Type and check the records under the contract, as a run reads a source; those that do not fit are set aside."""
-    folder, contract = at.folder("read"), at.dataset.contract
-    headers = {column.name: column.header or column.name for column in contract.columns}
-    path = folder / BATCH_FILE
-    lines = ({headers[name]: one.get(name) for name in headers} for one in batch.records())
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    documents.write_text(path, text, mode=0o600)
-    gathered = gathering.gather(at.project, at.dataset, folder, told=str(path))
-    made = reads.read(at.dataset, gathered, folder, run=at.record.run)
-    rejects = tuple(RejectFact(column=one.column, rule=one.rule, rows=one.rows) for one in made.rejects)
-    if made.table.rows == 0 and made.rows_rejected:
-        raise SourceInvalid(
-            f"None of the {made.rows_read:,} records of the batch fits the contract.",
-            hint=f"ctnb runs rejects {at.record.run} says why; the batch is not tried again.",
-        )
-    return ReadFacts(
-        source=f"batch {batch.number}", told=True, bytes=batch.path.stat().st_size,
-        digest=digests.keyed(digests.of_file(batch.path), at.project.key), encoding="utf-8",
-        rows_read=made.rows_read, rows_kept=made.table.rows, rows_rejected=made.rows_rejected, rejects=rejects,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Deletion:
-    """The rows that stay, and how many of the batch's records name one."""
-
-    query: str
-    facts: ReadFacts
-
-
-def _delete(connection: Any, at: Supervisor, batch: Batch, delete: Delete) -> _Deletion:
-    """The base without the rows that the batch names; records that name none are counted as rejected."""
-    told = batch.records()
-    if delete == "id":
-        told = _by_id(at, [str(one["record_id"]) for one in told])
-    columns = {column.name: column for column in at.dataset.contract.columns}
-    connection.execute("CREATE TABLE gone AS SELECT rowid AS r FROM base WHERE false")
-    missing = 0
-    for record in told:
-        tests = [_same(columns[name], value) for name, value in record.items()]
-        rows = connection.execute(
-            f"SELECT rowid FROM base WHERE {' AND '.join(test for test, _ in tests) or 'false'}",
-            [value for _, values in tests for value in values],
-        ).fetchall()
-        missing += not rows
-        connection.executemany("INSERT INTO gone VALUES (?)", rows) if rows else None
-    names = ", ".join(quote_name(name) for name in columns)
-    facts = ReadFacts(
-        source=f"batch {batch.number}", told=True, bytes=batch.path.stat().st_size,
-        digest=digests.keyed(digests.of_file(batch.path), at.project.key), encoding="utf-8",
-        rows_read=len(told), rows_kept=len(told) - missing, rows_rejected=missing,
-        rejects=(RejectFact(column="", rule="not published", rows=missing),) if missing else (),
-    )  # fmt: skip
-    return _Deletion(f"SELECT {names} FROM base WHERE rowid NOT IN (SELECT r FROM gone)", facts)
-
-
-def _same(column: Column, value: Any) -> tuple[str, list[str]]:
-    """SQL for whether a row has `value` in `column`, typed as the contract types it; null is null."""
-    name = quote_name(column.name)
-    if value is None:
-        return f"{name} IS NULL", []
-    text = value if isinstance(value, str) else json.dumps(value)
-    typed = f"CAST({parse_sql(column.kind, 'v')} AS {parquet_type(column.kind)})"
-    return f"{name} = (SELECT {typed} FROM (SELECT CAST(? AS VARCHAR) AS v))", [text]
-
-
-def _by_id(at: Supervisor, ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The values of the records that the portal knows by these ids; an id that it does not know names no row."""
-    with target(at.project, at.dataset, at.record.portal) as there:
-        if not isinstance(there.portal, OpendatasoftPortal) or there.dataset_id is None:
-            raise UsageError("Record ids are Opendatasoft's.", hint="Delete by key: --delete key")
-        return [there.portal.record(there.dataset_id, one, at.dataset.contract.columns) for one in ids]

@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_kept_with_its_reason_and_counted(running: Running,
     assert [row[0] for row in rows(running, state)] == ["a1", "a2", "a5"]
     kept = (spools.folder(state, SLUG) / "refused.lines").read_text(encoding="utf-8")
     assert [json.loads(line)["why"] for line in kept.splitlines()] == [
-        "not JSON", "1 names that the contract does not have"
+        "not JSON", "1 name that the contract does not have"
     ]  # fmt: skip
     read = records.find(state, done.delivered[0].run).read
     assert read is not None

@@ -23,7 +23,7 @@ clients declarations digests documents embedded kernels locks papermills reports
 secrets
 contracts
 datasets demo ledger places settings stepfiles
-asks attachments bars constraints doctor gathering jupyter spools tables withheld
+arrivals asks attachments bars constraints doctor gathering jupyter spools tables withheld
 drift
 portals privacy reads redaction transforms
 displays projects proposals records
@@ -36,7 +36,8 @@ supervision
 deciding flows
 keeping
 adopting restoring
-copying lifecycle portal_schedules pushing
+copying lifecycle portal_schedules delivering
+backlogs pushing
 cli engine
 __main__ reference
 """

@@ -3,49 +3,195 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+
+from ctnb.errors import UsageError
+
+if TYPE_CHECKING:
+    from ctnb.backlogs import Backlog, Waits
+    from ctnb.delivering import Delivered
+    from ctnb.pushing import Pushed, Refused
+
+SHOWN = 20
+"""So many refused lines are told one by one; the others are counted."""
 
 
 @click.command()
 @click.argument("slug")
-@click.argument("file", type=click.File("rb"), metavar="FILE|-")
+@click.argument("file", type=click.File("rb"), metavar="[FILE|-]", required=False)
 @click.option(
     "--delete", type=click.Choice(["key", "values", "id"]), default=None,
     help="Delete the records that the lines name: by key, by values, or by the portal's record_id.",
 )  # fmt: skip
-@click.option("--reason", default="", metavar="TEXT", help="Why records are deleted.")
+@click.option(
+    "--reason", default="", metavar="TEXT", help="Why records are deleted, or a batch is discarded."
+)
 @click.option("--portal", default="", metavar="NAME", help="Another portal than the dataset's own.")
 @click.option(
     "--batch", default=1_000, show_default=True, metavar="N", help="Records that are confirmed together."
 )
-@click.option("--json", "json_", is_flag=True, help="Print a line of JSON for each batch.")
-def push(slug: str, file: BinaryIO, delete: Any, reason: str, portal: str, batch: int, json_: bool) -> None:
-    """Push the JSON lines of FILE (- is standard input) to dataset SLUG, reviewed with what is published."""
+@click.option(
+    "--every", default=10.0, show_default=True, metavar="SECONDS",
+    help="A batch goes when its first record is so old, however few follow.",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="End at the first line that is no record.")
+@click.option("--status", is_flag=True, help="Say what waits, since when and why, in counts; push nothing.")
+@click.option(
+    "--discard", is_flag=True, help="Give up the batch that is in the way; its records stay in a file."
+)
+@click.option(
+    "--number", type=int, default=None, metavar="N", help="With --discard: the batch of this number."
+)
+@click.option("--json", "json_", is_flag=True, help="Print JSON: a line for each batch, or the status.")
+def push(
+    slug: str, file: BinaryIO | None, delete: Any, reason: str, portal: str, batch: int, every: float,
+    strict: bool, status: bool, discard: bool, number: int | None, json_: bool,
+) -> None:  # fmt: skip
+    """
+    Push the JSON lines of FILE (- is standard input) to dataset SLUG, reviewed with what is published.
+
+    Without FILE it delivers what waits on disk from before.
+    """
+    if status:
+        _status(slug, json_)
+        return
+    if discard:
+        _discard(slug, reason, number)
+        return
+    from ctnb import arrivals, backlogs, pushing
+
+    if file is None and not backlogs.backlog(slug).waiting:
+        raise UsageError(
+            f"Nothing to push, and nothing waits for {slug}.",
+            hint=f"Name a file, or - for a pipe: ctnb push {slug} -",
+        )
+    done = pushing.push(
+        slug, _lines(file, arrivals.lines) if file else (), delete=delete, reason=reason, portal=portal,
+        batch_rows=max(batch, 1), every_s=max(every, 0.0), strict=strict, endless=not (file is None or _is_file(file)),
+        told=_json if json_ else _told, refuse=_Refused(),
+    )  # fmt: skip
+    _sum_up(slug, done)
+    sys.exit(done.exit_code)
+
+
+def _lines(file: BinaryIO, lines: Any) -> Any:
+    """The lines as they come; of something that is no open file, as it gives them."""
+    try:
+        return lines(file.fileno())
+    except (OSError, AttributeError):
+        return file
+
+
+def _is_file(file: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, AttributeError):
+        return True
+
+
+class _Refused:
+    """Tells the first lines that are no records, as they come."""
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    def __call__(self, one: Refused) -> None:
+        self._told += 1
+        if self._told <= SHOWN:
+            click.echo(f"line {one.line:,}: {one.why}", err=True)
+        elif self._told == SHOWN + 1:
+            click.echo("more lines are no records: they are counted at the end", err=True)
+
+
+def _json(one: Delivered) -> None:
     from dataclasses import asdict
 
-    from ctnb import pushing
+    click.echo(json.dumps(asdict(one)))
 
-    def told(one: pushing.Delivered) -> None:
-        if json_:
-            click.echo(json.dumps(asdict(one)))
-        elif one.release:
-            kept = one.records - one.rejected
-            click.echo(
-                f"batch {one.batch}: {kept:,} of {one.records:,} records confirmed, release {one.release}"
-            )
-        else:
-            click.echo(f"batch {one.batch}: {one.status}. {one.why}")
 
-    done = pushing.push(
-        slug, file, delete=delete, reason=reason, portal=portal, batch_rows=max(batch, 1), told=told
-    )
-    if done.refused:
+def _told(one: Delivered) -> None:
+    if one.release:
+        fits = one.records - one.rejected
+        text = f"batch {one.batch}: {fits:,} of {one.records:,} records confirmed, release {one.release}"
+        if one.rejected:
+            text += f"; {one.rejected:,} set aside: ctnb runs rejects {one.run}"
+        click.echo(text)
+        return
+    click.echo(f"batch {one.batch}: {one.status}. {one.why}", err=True)
+    if one.hint:
+        click.echo(f"  {one.hint}", err=True)
+
+
+def _sum_up(slug: str, done: Pushed) -> None:
+    """What was confirmed and what was not, once, on standard error."""
+    if done.why:
+        click.echo(done.why, err=True)
+    if done.exit_code:
         click.echo(
-            f"{done.refused:,} of {done.lines:,} lines are no records; kept with their reasons.", err=True
+            f"{done.confirmed:,} records confirmed; lines up to {done.last_line:,} were taken.", err=True
         )
+    if done.refused:
+        where = f".ctnb/spool/{slug}/refused.lines"
+        click.echo(
+            f"{done.refused:,} of {done.lines:,} lines are no records; kept in {where} with their reasons.", err=True
+        )  # fmt: skip
     if done.waiting:
-        click.echo(f"{done.waiting:,} batches wait on disk for the next push.", err=True)
-    sys.exit(done.exit_code)
+        wait = "1 batch waits" if done.waiting == 1 else f"{done.waiting:,} batches wait"
+        click.echo(f"{wait} on disk for the next push; ctnb push {slug} --status says why.", err=True)
+
+
+def _status(slug: str, json_: bool) -> None:
+    from ctnb import backlogs
+
+    found = backlogs.backlog(slug)
+    if json_:
+        click.echo(json.dumps(found.to_json()))
+        return
+    total = sum(one.records for one in found.waiting)
+    click.echo(f"{slug}: {len(found.waiting):,} batches wait, {total:,} records.")
+    for one in found.waiting:
+        _waits(slug, one)
+    _beside(found)
+
+
+def _waits(slug: str, one: Waits) -> None:
+    what = "records to delete" if one.deletes else "records"
+    click.echo(
+        f"  batch {one.batch}  {one.records:,} {what} for {one.portal}, since {one.since}: {one.status}"
+    )
+    if one.why:
+        click.echo(f"    {one.why}")
+    if one.hint:
+        click.echo(f"    {one.hint}")
+    if one.status in ("waiting", "blocked", "refused", "failed"):
+        click.echo(f'    Or give it up: ctnb push {slug} --discard --reason "..."')
+
+
+def _beside(found: Backlog) -> None:
+    if found.refused_lines:
+        click.echo(f"  {found.refused_lines:,} lines were no records: {found.refused_file}")
+    if found.aside:
+        click.echo(
+            f"  {found.aside:,} batches had no record that fits; kept in {found.refused_file.parent}/refused"
+        )
+    if found.discarded:
+        click.echo(
+            f"  {found.discarded:,} batches were discarded; kept in {found.refused_file.parent}/discarded"
+        )
+
+
+def _discard(slug: str, reason: str, number: int | None) -> None:
+    from ctnb import backlogs
+
+    done = backlogs.discard(slug, reason=reason, batch=number)
+    click.echo(f"batch {done.batch}: discarded, {done.records:,} records. They are kept in {done.file}")
+    click.echo(
+        f"  After mending them: tail -n +2 {done.file.name} | ctnb push {slug} -; delete the file when done."
+    )
+    if done.waiting:
+        click.echo(f"  {done.waiting:,} batches still wait; deliver them: ctnb push {slug}")

@@ -83,7 +83,7 @@ def _add(
     if value is TORN:
         return "not JSON"
     try:
-        cells = {key: _cell(cell) for key, cell in fields(value).items()}
+        cells = {key: cell_text(cell) for key, cell in fields(value).items()}
     except _UnfitError as error:
         return str(error)
     writer.add(row, cells, len(raw))
@@ -244,7 +244,8 @@ def _is_zero(number: Number) -> bool:
     return math.isclose(float(number), 0, abs_tol=0)
 
 
-def _cell(value: Any) -> str | None:
+def cell_text(value: Any) -> str | None:
+    """A value of JSON as the text of one cell. Raises ValueError, whose text is a rule, where it is none."""
     if value is None or type(value) is Number:
         return value
     text = value if isinstance(value, str) else _compact(value, 0)
