@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any
 
 import nbformat
@@ -26,7 +27,6 @@ from ctnb import (
     papermills,
     records,
     rendering,
-    replays,
     settings,
     templates,
     withheld,
@@ -52,6 +52,18 @@ from ctnb.settings import Project
 from ctnb.supervision import Progress, Supervisor, perform
 
 LOCK_S = 10.0
+
+LATER = (
+    "ctnb.engine", "duckdb", "pyarrow.parquet", "mistune", "pygments.formatters", "pygments.lexers.python",
+)  # fmt: skip
+"""What every run needs between its first kernel and its report."""
+
+
+def load() -> None:
+    """Import what a run needs later: nothing is lost where its first kernel has to be waited for."""
+    papermills.execute_notebook()
+    for name in LATER:
+        import_module(name)
 
 
 def run(
@@ -283,6 +295,8 @@ def _supervisor(
 def _replaying(stack: ExitStack, project: Project, dataset: Dataset, run: str, portal: str) -> Supervisor:
     """A new run whose source is what another run set aside."""
     portal = portal or dataset.contract.portal.name
+    from ctnb import replays  # rare, and it brings all of reading with it
+
     found = replays.plan(project, dataset, run, portal)
     at = open_run(stack, project, dataset, how="ctnb run", portal=portal, parent=found.run)
     at.update(replay=found.kind)
@@ -401,7 +415,9 @@ def _verdict(at: Supervisor) -> tuple[str, str, str, int]:
     if at.record.draft and not (at.record.to or at.dry_run):
         return _draft_waits(at.record, at.record.draft)
     if at.record.to or at.dry_run:
-        return "rehearsed", "A rehearsal: nothing was sent.", f"For real: ctnb run {slug}", 0
+        stops = at.dry_run and at.record.plan and at.record.plan.problems
+        then = "A run would stop there: settle the problems that the plan names." if stops else ""
+        return "rehearsed", "A rehearsal: nothing was sent.", then or f"For real: ctnb run {slug}", 0
     return "open", f"Steps done: {len(at.record.steps)}.", f"The next notebook joins run {run}.", 0
 
 

@@ -109,9 +109,11 @@ def planned(record: RunRecord) -> list[str]:
         return []
     where = plan.dataset_id or "a new dataset, private first"
     lines = [
-        f"plan: {plan.mode} on {plan.portal}, {where}: {plan.rows_before:,} rows there now, {plan.rows_sent:,} to send",
-        f"rows: {plan.rows_added:,} added, {plan.rows_changed:,} changed, {plan.rows_removed:,} removed; "
-        f"{plan.rows_after:,} afterwards",
+        f"plan: {plan.mode} on {plan.portal}, {where}; {plan.rows_sent:,} rows to send",
+        f"rows: {plan.rows_before:,} there now; {plan.rows_added:,} added, {plan.rows_changed:,} changed, "
+        f"{plan.rows_removed:,} removed; {plan.rows_after:,} afterwards"
+        if all(settled for *_, settled in plan.columns)
+        else "rows: not compared with those there as long as columns do not fit",
         f"columns: {plan.fitting} of {plan.fitting + len(plan.columns)} fit",
     ]
     for ours, theirs, _, _, verdict, settled in plan.columns:

@@ -9,8 +9,8 @@ becomes a GET, which changes nothing and says 200.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from tenacity import stop_after_attempt
 
+from ctnb.clients import codes
 from ctnb.clients.getting import (
     NO_ADDRESS,
     PATIENCE_S,
@@ -39,8 +40,6 @@ ATTEMPTS = 4
 AGAIN = frozenset([429, 500, 502, 503, 504])
 CONNECTIONS = 8
 GOOD = (200, 201, 202)
-CODE = re.compile(r"[A-Za-z][A-Za-z_.-]{0,79}|[0-9]{1,5}")
-"""What may be the code of an error: a word, or a short number. An identifier of a person has more digits."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,15 @@ class Exchange:
         """
         answer: requests.Response | None = self._insisted(lambda: self._get_once(path, query, missing))
         return answer
+
+    def digest(self, path: str, query: Mapping[str, Any]) -> str:
+        """
+        SHA-256 of the bytes at `path`, as `sha256:` and 64 hex digits; empty where the portal has none there.
+
+        They are not kept. A redirect, which may lead to another host, counts as none. Raises PortalFailed.
+        """
+        found: str = self._insisted(lambda: self._digest_once(path, query))
+        return found
 
     def write(self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None) -> Any:
         """
@@ -161,6 +169,31 @@ class Exchange:
             return answer
         raise AgainError(kind)
 
+    def _digest_once(self, path: str, query: Mapping[str, Any]) -> str:
+        hasher, kind = hashlib.sha256(), ""
+        try:
+            with self._session.get(
+                self.url + path, params=query, timeout=self._timeout_s, allow_redirects=False,
+                verify=self._verify, stream=True,
+            ) as answer:  # fmt: skip
+                status, wait_s = answer.status_code, _wait_s(answer)
+                for piece in answer.iter_content(1 << 20):
+                    hasher.update(piece)
+        except requests.RequestException as error:
+            kind = type(error).__name__
+        if kind:
+            raise AgainError(kind)
+        if status in AGAIN or status == 202:
+            raise AgainError(f"status {status}", wait_s)
+        if status in (404, 410) or 300 <= status < 400:
+            return ""
+        if status != 200:
+            raise PortalFailed(
+                f"The portal did not hand out a file: status {status}.",
+                hint=_ADVICE.get(status, "Try again later."), status=status, code="",
+            )  # fmt: skip
+        return f"sha256:{hasher.hexdigest()}"
+
     def _sent(
         self, method: str, path: str, body: Mapping[str, Any] | bytes | None, kind: str,
         headers: Mapping[str, str] | None = None,
@@ -183,9 +216,11 @@ class Exchange:
         if answer.status_code in GOOD:
             if "json" in answer.headers.get("Content-Type", "json") or not answer.content:
                 return
+            kind = codes.kind(answer.headers.get("Content-Type", "")) or "something"
             raise PortalFailed(
-                f"The portal answered with {_kind(answer)}, not JSON.",
+                f"The portal answered with {kind}, not JSON.",
                 hint="Try again later; if it stays, check url: in ctnb.yml, and whether a login stands in between.",
+                strange=True,
             )
         if 300 <= answer.status_code < 400:
             raise _moved(answer)
@@ -204,7 +239,9 @@ def said(answer: requests.Response) -> Any:
     except ValueError:  # carries the whole text
         pass
     raise PortalFailed(
-        "The portal answered with something that says it is JSON and is not.", hint="Try again later."
+        "The portal answered with something that says it is JSON and is not.",
+        hint="Try again later.",
+        strange=True,
     )
 
 
@@ -212,20 +249,14 @@ def error_code(content: bytes) -> str:
     """
     The machine-readable code in either of Socrata's error envelopes, empty where there is none.
 
-    Messages may quote data and are left out.
+    A code that its documentation does not have may be a cell, and messages may quote data: they are left out.
     """
     try:
         told = json.loads(content)
     except ValueError:
         return ""
     code = told.get("code") or told.get("errorCode") or told.get("key") if isinstance(told, dict) else ""
-    return code if isinstance(code, str) and CODE.fullmatch(code) else ""
-
-
-def _kind(answer: requests.Response) -> str:
-    """The kind of an answer without its parameters, where it is one."""
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return kind if re.fullmatch(r"(text|application|image)/[a-z.+-]{1,40}", kind) else "something"
+    return code if isinstance(code, str) and code in codes.SOCRATA else ""
 
 
 def _said_to_write(answer: requests.Response) -> Any:
@@ -252,7 +283,8 @@ def _wait_s(answer: requests.Response) -> float | None:
 _ADVICE = {
     400: "The portal's columns or types differ from the contract's; compare them.",
     401: "Check the credentials that ctnb.yml names for this portal.",
-    403: "The account may not do this; check its role and the dataset's permissions.",
+    403: "The account may not do this, or the app_token: of ctnb.yml is none; check its role and the dataset's "
+    "permissions.",
     404: "Check the dataset's id in portal.yml.",
     409: "Somebody else writes to this dataset; try again.",
     413: "The table is too large for one request.",

@@ -18,11 +18,12 @@ from ctnb import digests, tables
 from ctnb.contracts import publication
 from ctnb.contracts.columns import Column
 from ctnb.contracts.publication import KEYED, WHOLE, FilteredView, Metadata, Mode
-from ctnb.portals import differences, gates, mapping, readback
+from ctnb.portals import attaching, differences, gates, mapping, readback
+from ctnb.portals.attaching import FileChange
 from ctnb.portals.differences import Difference
-from ctnb.portals.interface import Change, Described, Portal, There
+from ctnb.portals.interface import Attachments, Change, Described, Portal, There
 from ctnb.portals.mapping import Fields
-from ctnb.portals.plans import Mapped, Plan, Removal
+from ctnb.portals.plans import AttachedFile, Mapped, Plan, Removal
 from ctnb.tables import Table
 from ctnb.values import Kind, parquet_type, quote_name, quote_text
 
@@ -61,6 +62,10 @@ class Wanted:
     """Whether a dataset that is private may be opened to everybody by this sending."""
     shared_with: int = 0
     """How many reviewers get to read it while it is private."""
+    files: Attachments | None = None
+    """Files beside the rows; None where there are none, nor ever were."""
+    federated_to: tuple[str, ...] = ()
+    """Other portals that show what is public on this one."""
 
     @property
     def fields(self) -> Fields:
@@ -102,6 +107,13 @@ class Planned:
     connection: duckdb.DuckDBPyConnection
     folder: Path
     """Where the tables of changes are written."""
+    files: tuple[FileChange, ...] = ()
+    """What has to be done about the files beside the rows."""
+
+    @property
+    def attaching(self) -> Attachments | None:
+        """The files beside the rows, where something has to be done about them."""
+        return self.wanted.files if any(one.todo for one in self.files) else None
 
     def changes(self, token: str) -> list[Change]:
         """What has to be sent, in this order; nothing when the portal has what it must have."""
@@ -166,7 +178,18 @@ def opened(
             connection, wanted.mode, wanted.fields.columns, wanted.key, wanted.told.period
         )
         made = _plan(connection, target, wanted, there, mapped, problems, standing)
-        yield Planned(made, wanted, connection, folder)
+        files = _files(target, wanted, there)
+        shown = tuple(AttachedFile(one.name, one.verdict, one.size) for one in files)
+        yield Planned(replace(made, attachments=shown), wanted, connection, folder, files)
+
+
+def _files(target: Target, wanted: Wanted, there: There | None) -> tuple[FileChange, ...]:
+    """What has to be done about the files beside the rows. Raises PortalFailed."""
+    if wanted.files is None:
+        return ()
+    if there is None:
+        return attaching.difference((), wanted.files, lambda _: "")
+    return attaching.compare(target.portal, there.id, wanted.files)
 
 
 def _load_there(
@@ -248,7 +271,7 @@ def _plan(
         columns_added=mapping.to_add(mapped), words_changed=_words_changed(wanted, there), words_missing=tuple(
             one.what for one in missing
         ), removal=removal, audience=_audience(wanted, there, public), views=tuple(one.name for one in wanted.views),
-        opening="" if public == wanted.public else "waits", notes=_notes(wanted, mapped),
+        opening="" if public == wanted.public else "waits", notes=_notes(wanted, mapped, public),
     )  # fmt: skip
 
 
@@ -320,14 +343,24 @@ def _audience(wanted: Wanted, there: There | None, public: bool) -> tuple[str, .
     """Who will see the result, in words."""
     also = there.audience if there else ()
     if public:
-        return ("everybody", *also)
-    shared = (f"{wanted.shared_with} reviewers, until it is released",) if wanted.shared_with else ()
+        return ("everybody", *_federated(wanted), *also)
+    who = f"{wanted.shared_with} reviewer{'' if wanted.shared_with == 1 else 's'}"
+    shared = (f"{who}, until it is released",) if wanted.shared_with else ()
     return ("accounts of the portal that may read it", *shared, *also)
 
 
-def _notes(wanted: Wanted, mapped: Sequence[Mapped]) -> tuple[str, ...]:
+def _federated(wanted: Wanted) -> tuple[str, ...]:
+    """The portals that show what is public on this one, as ctnb.yml names them."""
+    names = ", ".join(wanted.federated_to)
+    return (f"visitors of {names}, to which the portal is federated",) if names else ()
+
+
+def _notes(wanted: Wanted, mapped: Sequence[Mapped], public: bool) -> tuple[str, ...]:
     """What somebody should know who reads the plan."""
     ignored = [one.field for one in mapped if one.settled == "ignored"]
+    notes = []
     if ignored and wanted.mode == "replace":
-        return (f"mode replace empties the fields that are ignored: {', '.join(ignored)}",)
-    return ()
+        notes.append(f"mode replace empties the fields that are ignored: {', '.join(ignored)}")
+    if wanted.public and not public:
+        notes += [f"once it is public, seen by {who}, too" for who in _federated(wanted)]
+    return tuple(notes)

@@ -8,6 +8,9 @@ from ctnb.datasets import Dataset
 from ctnb.errors import TooManyRejects
 from ctnb.reads.accounts import ColumnCount, RejectCount
 
+_NAMED = {"key": "key empty or there more than once"}
+"""Rules whose names alone say too little."""
+
 
 def check_limits(
     dataset: Dataset, total: int, rejected: int, counts: Sequence[RejectCount], columns: Sequence[ColumnCount]
@@ -17,7 +20,10 @@ def check_limits(
     facts = {"rejected": rejected, "total": total, "counts": tuple(counts)}
     if rejected > said.at_most_share * total:
         worst = sorted(counts, key=lambda count: -count.rows)[:5]
-        listed = ", ".join(f"{count.column or 'record'}: {count.rule} {count.rows}" for count in worst)
+        listed = ", ".join(
+            f"{count.column or 'record'}: {_NAMED.get(count.rule, count.rule)} {count.rows}"
+            for count in worst
+        )
         raise TooManyRejects(
             f"{rejected:,} of {total:,} rows do not fit the contract (allowed: {_share(said.at_most_share)}): "
             f"{listed}.",
