@@ -18,7 +18,6 @@ from ctnb import (
     guards,
     publishing,
     releases,
-    replays,
     reviewing,
     stepfiles,
     tables,
@@ -172,6 +171,8 @@ def _fetch(at: Supervisor, told: str) -> Any:
     base = releases.newest(at.project, at.dataset.slug, at.record.portal)
     position, folder = base.facts.position if base else {}, at.folder("read")
     if at.record.parent and at.record.replay:
+        from ctnb import replays  # rare, and it brings all of reading with it
+
         replay = replays.Replay(at.record.parent, at.record.replay)
         gathered = replays.gather(at.project, at.dataset, replay, folder, position=position)
     else:

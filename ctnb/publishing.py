@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctnb import clock, digests, ledger, releases, secrets, unfinished
-from ctnb.clients.opendatasoft import Opendatasoft, push_place
 from ctnb.clients.socrata import Socrata
 from ctnb.contracts.publication import WHOLE
 from ctnb.contracts.push_sources import push_source
@@ -22,7 +21,6 @@ from ctnb.errors import CtnbError, RecordBroken, ReviewNotCleared, SettingsInval
 from ctnb.portals import accounts, gates, local, parts, planning, sending
 from ctnb.portals.interface import Portal
 from ctnb.portals.journal import Journal
-from ctnb.portals.opendatasoft import OpendatasoftPortal
 from ctnb.portals.planning import Kept, Planned, Target, Wanted
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.portals.sending import Delivered
@@ -90,6 +88,9 @@ def opened(project: Project, name: str, dataset: Dataset | None = None) -> Itera
 
 
 def _opendatasoft(name: str, settings: PortalSettings, dataset: Dataset | None) -> Portal:
+    from ctnb.clients.opendatasoft import Opendatasoft, push_place  # few publish there
+    from ctnb.portals.opendatasoft import OpendatasoftPortal
+
     if not settings.url or not settings.api_key:
         raise SettingsInvalid(
             f"Portal {name} of ctnb.yml needs url: and api_key:.",

@@ -24,7 +24,7 @@ COMMANDS = {
     "copy": "ctnb.cli.releases:copy",
     "push": "ctnb.cli.pushes:push",
     "dictionary": "ctnb.cli.dictionaries:dictionary",
-    "run": "ctnb.cli.runs:run",
+    "run": "ctnb.cli.running:run",
     "runs": "ctnb.cli.runs:runs",
     "report": "ctnb.cli.runs:report",
     "review": "ctnb.cli.reviews:review",

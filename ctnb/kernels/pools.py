@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PRELOAD = (
     "pandas", "pyarrow", "pyarrow.parquet", "duckdb", "ctnb.steps", "ctnb.displays", "ctnb.portals.plans",
-    "ctnb.privacy.reviews", "ctnb.reads", "ctnb.transforms.apply", "ctnb.transforms.sql",
+    "ctnb.privacy.reviews", "ctnb.reads.reading", "ctnb.transforms.apply", "ctnb.transforms.sql",
 )  # fmt: skip
 """What the fork server loads before it forks, besides ipykernel: once, where each step would load it again."""
 

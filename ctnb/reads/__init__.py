@@ -6,6 +6,11 @@ sets its whole row aside, or becomes empty where the contract says so. Originals
 folder. Several files become one table when each fits the contract by itself.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ctnb.reads.accounts import (
     ColumnCount,
     JoinCount,
@@ -15,8 +20,10 @@ from ctnb.reads.accounts import (
     ShapeCount,
     account_sentence,
 )
-from ctnb.reads.matching import match
-from ctnb.reads.reading import read
+
+if TYPE_CHECKING:
+    from ctnb.reads.matching import match
+    from ctnb.reads.reading import read
 
 __all__ = [
     "ColumnCount",
@@ -29,3 +36,12 @@ __all__ = [
     "match",
     "read",
 ]
+
+_LATER = {"match": "matching", "read": "reading"}
+
+
+def __getattr__(name: str) -> Any:
+    """What reads files, imported when first used: most who ask for the counts read nothing."""
+    if name in _LATER:
+        return getattr(import_module(f"ctnb.reads.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'ctnb.reads' has no attribute {name!r}")
