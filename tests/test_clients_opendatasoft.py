@@ -129,7 +129,7 @@ def test_its_errors_are_of_the_kind_it_expects(portal: Running, towns: Ods) -> N
 
 def test_it_exports_records_and_the_catalogue(portal: Running, towns: Ods) -> None:
     """Each format that it names and the portal makes is answered; the others are refused by name."""
-    forms = ("json", "geojson", "csv", "jsonl", "xlsx", "parquet", "mvt")
+    forms = ("json", "geojson", "csv", "jsonl", "xlsx", "parquet", "kml", "gpx", "shp", "mvt")
     catalogue = ("csv", "json", "xlsx", "rdf", "ttl", "data.json", "rss", "dcat", "dcat-ap-ch")
     queries = [[["dataset", "towns"], ["export", form], ["limit", 1]] for form in forms]
     found = ask(portal, *queries, *([["export", form]] for form in catalogue), text=True)

@@ -228,10 +228,12 @@ def test_geojson_has_nulls_and_other_columns(portal: Running, sales: str) -> Non
 
 
 def test_the_geographic_download_is_every_row(portal: Running, sales: str) -> None:
-    """As agencies' scripts ask for it; a shapefile is not made."""
+    """As agencies' scripts ask for it, in the formats that the vendor's page offers."""
     address = f"/api/geospatial/{sales}?method=export&format="
     assert len(get(portal, address + "GeoJSON").json()["features"]) == 2
-    assert get(portal, address + "Shapefile").status_code == 406
+    assert get(portal, address + "Shapefile").content[:2] == get(portal, address + "KMZ").content[:2] == b"PK"
+    assert get(portal, address + "KML").content.count(b"<Placemark>") == 2
+    assert get(portal, address + "GML").status_code == 406
     assert get(portal, f"/api/geospatial/{sales}").status_code == 400
 
 

@@ -235,7 +235,8 @@ def test_every_export_holds_every_record(data: Ods) -> None:
     import pyarrow.parquet as pq
 
     names = [one["rel"] for one in ask(data, "/exports").json()["links"]]
-    assert ["self", "csv", "geojson", "json", "jsonl", "parquet", "xlsx"] == names
+    kinds = "csv geojson gpx json jsonl jsonld kml n3 parquet rdfxml shp turtle xlsx"
+    assert ["self", *kinds.split()] == sorted(names, key=lambda name: (name != "self", name))
     records = ask(data, "/exports/json").json()
     assert records == [json.loads(line) for line in ask(data, "/exports/jsonl").content.splitlines()]
     features = ask(data, "/exports/geojson").json()["features"]
@@ -256,6 +257,25 @@ def test_a_question_narrows_an_export(data: Ods) -> None:
     assert [{"town": "Ansonia"}, {"town": "Derby"}] == [
         json.loads(line) for line in answer.content.splitlines()
     ]
+
+
+def test_linked_data_hold_every_record(data: Ods) -> None:
+    """JSON-LD, RDF/XML and Turtle: a property for each field, one of many values several times, blanks left out."""
+    from defusedxml import ElementTree
+
+    chosen = {"select": "town, tags, people * 2", "order_by": "town"}
+    graph = ask(data, "/exports/jsonld", **chosen).json()
+    base = f"{data.portal.url}/ld/ontologies/{data.dataset_id}/"
+    assert {"town": base + "town", "tags": base + "tags", "people * 2": base + "people_2"} == graph[
+        "@context"
+    ]
+    assert {"town": "Ansonia", "tags": ["river"], "people * 2": 37836} == graph["@graph"][0]
+    assert {"town": "New Haven", "tags": ["rail", "harbor"]} == graph["@graph"][2]
+    parsed = ElementTree.fromstring(ask(data, "/exports/rdfxml", **chosen).content)
+    assert [1, 2, 2, 0] == [len(one.findall(f"{{{base}}}tags")) for one in parsed]
+    turtle = ask(data, "/exports/turtle", **chosen)
+    assert turtle.text == ask(data, "/exports/n3", **chosen).text
+    assert '[] f:town "Söüth \\"Port\\"" ; f:people_2 "0" .' in turtle.content.decode()
 
 
 def test_one_record_has_its_id_and_time(data: Ods) -> None:

@@ -1,4 +1,4 @@
-"""The files that people download of a whole dataset: rows.csv, rows.json, rows.xml, and its GeoJSON."""
+"""The files that people download of a whole dataset: rows.csv, .json, .xml, its GeoJSON, KML and shapefile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from .cells import Stored
 from .describing import describe_view
 from .freshness import cache_headers, not_modified, refuse_unmatched
 from .geometries import geometry_wkt
+from .placemarks import Attribute, Geometry
 from .renderings import FORMATS, Place, Row, csv_export, encoded, row_attributes, row_uuid, xml_row
+from .shapefile_writing import WRITERS
 from .soql_functions import SHAPES
 from .statements import Output
 
@@ -46,22 +48,47 @@ def export(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     return Answer(200, encoded(text), content_type, headers)
 
 
+_GEOSPATIAL = {"geojson": "geojson", "kml": "kml", "kmz": "kmz", "shapefile": "shp"}
+
+
 def geospatial(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
-    """GET /api/geospatial/<view>?method=export&format=GeoJSON: every row as a feature."""
+    """GET /api/geospatial/<view>?method=export&format=GeoJSON, KML, KMZ or Shapefile: every row as a feature."""
     view = readable(call, connection, names["view"])
     if call.option("method") != "export":
         raise modern(400, "req.bad-parameter", "The method is export", parameter="method")
-    if call.option("format").lower() != "geojson":
-        raise modern(406, "req.not-acceptable", "The format is GeoJSON", accept="GeoJSON")
-    form = FORMATS["geojson"]
-    headers = cache_headers(view, call, "export geojson")
+    name = _GEOSPATIAL.get(call.option("format").lower())
+    if name is None:
+        message = "The formats are GeoJSON, KML, KMZ and Shapefile"
+        raise modern(406, "req.not-acceptable", message, accept="GeoJSON")
+    content_type = FORMATS["geojson"].content_type if name == "geojson" else WRITERS[name][1]
+    headers = cache_headers(view, call, f"export {name}")
     refuse_unmatched(call, headers)
     if not_modified(view, call, headers):
-        return Answer(304, b"", form.content_type, headers)
-    headers += (("Content-Disposition", f'attachment; filename="{view.uid}.geojson"'),)
+        return Answer(304, b"", content_type, headers)
+    ending = "zip" if name == "shp" else name
+    headers += (("Content-Disposition", f'attachment; filename="{view.uid}.{ending}"'),)
     outputs = tuple(Output(column.field_name, column.kind) for column in view.columns)
-    text = form.render(outputs, _rows(connection, view), Place(call.origin, view.uid))
-    return Answer(200, encoded(text), form.content_type, headers)
+    rows = _rows(connection, view)
+    if name == "geojson":
+        text = FORMATS["geojson"].render(outputs, rows, Place(call.origin, view.uid))
+        return Answer(200, encoded(text), content_type, headers)
+    return Answer(200, _places(name, view.uid, outputs, rows), content_type, headers)
+
+
+def _places(name: str, title: str, outputs: tuple[Output, ...], rows: Iterable[Row]) -> Iterator[bytes]:
+    """The first geometry is the feature's, its digits as they are stored; the other columns are its data."""
+    at = next((at for at, output in enumerate(outputs) if output.kind.soda in SHAPES), None)
+    rest = [(number, output) for number, output in enumerate(outputs) if number != at]
+    attributes = [Attribute(output.name, output.kind.soda == "number") for _, output in rest]
+
+    def places() -> Iterator[tuple[Geometry | None, list[str | None]]]:
+        for one in rows:
+            stored = None if at is None else one[at]
+            shape = None if stored is None else json.loads(str(stored), parse_float=str, parse_int=str)
+            cells = [(output, one[number]) for number, output in rest]
+            yield shape, [None if cell is None else output.kind.text(cell) for output, cell in cells]
+
+    return WRITERS[name][0](title, attributes, places())
 
 
 def _rows(connection: sqlite3.Connection, view: View, *, dated: bool = False) -> Iterator[Row]:

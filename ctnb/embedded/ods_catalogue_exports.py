@@ -21,6 +21,7 @@ from xml.sax.saxutils import escape, quoteattr
 from .answers import Call
 from .inventories import SCHEMA
 from .ods_exports import csv_form
+from .renderings import legal
 
 Described = Sequence[dict[str, Any]]
 _DOWNLOADS = (("csv", "text/csv"), ("json", "application/json"), ("geojson", "application/geo+json"))
@@ -118,11 +119,11 @@ def as_rss(datasets: Described, call: Call) -> bytes:
     for one in datasets:
         metas = one["metas"]["default"]
         parts = [
-            f"<title>{escape(_title(one))}</title>",
+            f"<title>{escape(legal(_title(one)))}</title>",
             f"<link>{escape(_page(one, call))}</link>",
-            f"<description>{escape(str(metas.get('description') or ''))}</description>",
+            f"<description>{escape(legal(str(metas.get('description') or '')))}</description>",
             f'<guid isPermaLink="false">{escape(one["dataset_id"])}</guid>',
-            *(f"<category>{escape(str(word))}</category>" for word in metas.get("keyword") or ()),
+            *(f"<category>{escape(legal(str(word)))}</category>" for word in metas.get("keyword") or ()),
         ]
         if moment := _moment(metas.get("modified")):
             parts.append(f"<pubDate>{email.utils.format_datetime(moment)}</pubDate>")
@@ -142,7 +143,7 @@ def as_rdf(datasets: Described, call: Call) -> bytes:
     parts.append("</dcat:Catalog>")
     for one in datasets:
         parts.append(f"<dcat:Dataset rdf:about={_attribute(_page(one, call))}>")
-        parts += [f"<{term}>{escape(value)}</{term}>" for term, value in _terms(one)]
+        parts += [f"<{term}>{escape(legal(value))}</{term}>" for term, value in _terms(one)]
         for form, media in _DOWNLOADS:
             address, access = _attribute(_export(one, form, call)), _attribute(_page(one, call))
             parts.append(

@@ -96,7 +96,7 @@ def export(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     rows = connection.execute(f"{question.sql} LIMIT ? OFFSET ?", (*question.values, limit, offset))
     render, content_type = FORMATS[names["format"]]
     pieces = chunked(_started(render(shown_as(call, dataset, question), rows, call)))
-    name = f"{dataset.dataset_id}.{names['format']}"
+    name = f"{dataset.dataset_id}.{'zip' if names['format'] == 'shp' else names['format']}"
     headers = (("Content-Disposition", f'attachment; filename="{name}"'),)
     return Answer(200, pieces, content_type, headers)
 
@@ -243,7 +243,7 @@ def _address(call: Call, dataset: Dataset) -> str:
 
 def shown_as(call: Call, dataset: Dataset, question: Question) -> Shown:
     """How the records that a question finds are shown."""
-    return Shown(question.outputs, question.zone, f"{_address(call, dataset)}/files/")
+    return Shown(question.outputs, question.zone, f"{_address(call, dataset)}/files/", dataset.dataset_id)
 
 
 _ONE = "catalog/datasets/{dataset}"

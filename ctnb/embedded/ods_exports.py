@@ -1,4 +1,4 @@
-"""The exports of explore: records as JSON, JSON lines, CSV, GeoJSON, Parquet and Excel."""
+"""The exports of explore: records as JSON, CSV, Parquet, Excel, in the formats of places and as linked data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from typing import Any, Literal
 from .answers import Call
 from .ods_answers import explore_error
 from .ods_functions import local
+from .ods_linked import LINKED, vocabulary
 from .ods_queries import Output
 from .ods_values import show
+from .placemarks import Attribute
+from .shapefile_writing import WRITERS
 
 CHUNK_ROWS = 500
 BATCH_ROWS = 20_000
@@ -31,6 +34,8 @@ class Shown:
     zone: str
     files: str
     """The address below which a file of a record is found."""
+    title: str = ""
+    """The dataset's id, which some exports hold."""
 
     def value(self, output: Output, stored: Any) -> Any:
         """A stored value as JSON shows it."""
@@ -43,9 +48,18 @@ class Shown:
         made = show(output.kind, stored, separator=output.separator)
         return {**made, "url": self.files + made["id"]} if output.kind == "file" else made
 
+    @property
+    def place(self) -> Output | None:
+        """The first shape, or else the first point, if there is one."""
+        kinds = ("geo_shape", "geo_point_2d")
+        return next((one for kind in kinds for one in self.outputs if one.kind == kind), None)
+
     def record(self, row: Sequence[Any]) -> dict[str, Any]:
         """A row as an object."""
         return {one.name: self.value(one, stored) for one, stored in zip(self.outputs, row, strict=True)}
+
+
+Render = Callable[[Shown, Rows, Call], Iterator[bytes]]
 
 
 def as_json(shown: Shown, rows: Rows, call: Call) -> Iterator[bytes]:
@@ -64,19 +78,54 @@ def as_lines(shown: Shown, rows: Rows, call: Call) -> Iterator[bytes]:
 
 def as_geojson(shown: Shown, rows: Rows, call: Call) -> Iterator[bytes]:
     """A collection of features: the first shape or point is the geometry, the other fields are properties."""
-    place = next(
-        (one for kind in ("geo_shape", "geo_point_2d") for one in shown.outputs if one.kind == kind), None
-    )
+    place = shown.place
     yield b'{"type":"FeatureCollection","features":['
     for number, row in enumerate(rows):
         record = shown.record(row)
-        found = record.pop(place.name) if place else None
-        if found is not None and place is not None and place.kind == "geo_point_2d":
-            found = {"geometry": {"type": "Point", "coordinates": [found["lon"], found["lat"]]}}
-        geometry = found["geometry"] if found else None
+        geometry = _geometry(place, record.pop(place.name)) if place else None
         feature = {"type": "Feature", "geometry": geometry, "properties": record}
         yield (b"," if number else b"") + _dumped(feature)
     yield b"]}"
+
+
+def _geometry(place: Output, found: Any) -> dict[str, Any] | None:
+    """A shown point or shape as a GeoJSON geometry."""
+    if found is None:
+        return None
+    if place.kind == "geo_point_2d":
+        return {"type": "Point", "coordinates": [found["lon"], found["lat"]]}
+    return dict(found["geometry"])
+
+
+def _as_places(form: str) -> Render:
+    """KML, GPX or zipped shapefiles of the first shape or point; the other fields are its data."""
+
+    def render(shown: Shown, rows: Rows, call: Call) -> Iterator[bytes]:
+        place = shown.place
+        rest = [(at, one) for at, one in enumerate(shown.outputs) if one is not place]
+        attributes = [Attribute(one.name, one.kind in ("int", "double")) for _, one in rest]
+
+        def places() -> Iterator[tuple[dict[str, Any] | None, list[str | None]]]:
+            for row in rows:
+                stored = None if place is None else row[shown.outputs.index(place)]
+                found = None if place is None else _geometry(place, shown.value(place, stored))
+                texts = [_cell(shown, one, row[at], ",") for at, one in rest]
+                yield found, [None if text is None else str(text) for text in texts]
+
+        return WRITERS[form][0](shown.title, attributes, places())
+
+    return render
+
+
+def _as_linked(form: str) -> Render:
+    """JSON-LD, RDF/XML, Turtle or N3."""
+
+    def render(shown: Shown, rows: Rows, call: Call) -> Iterator[bytes]:
+        names = [one.name for one in shown.outputs]
+        base = vocabulary(call.origin, shown.title)
+        return LINKED[form][0](base, names, (shown.record(row) for row in rows))
+
+    return render
 
 
 @dataclass(frozen=True)
@@ -201,13 +250,19 @@ def _yes(call: Call, name: str, default: str) -> bool:
     return call.option(name, default).lower() == "true"
 
 
-Render = Callable[[Shown, Rows, Call], Iterator[bytes]]
 FORMATS: dict[str, tuple[Render, str]] = {
     "csv": (as_csv, "text/csv; charset=utf-8"),
     "geojson": (as_geojson, "application/geo+json; charset=utf-8"),
     "json": (as_json, "application/json; charset=utf-8"),
     "jsonl": (as_lines, "application/x-ndjson; charset=utf-8"),
+    "gpx": (_as_places("gpx"), WRITERS["gpx"][1]),
+    "jsonld": (_as_linked("jsonld"), LINKED["jsonld"][1]),
+    "kml": (_as_places("kml"), WRITERS["kml"][1]),
+    "n3": (_as_linked("n3"), LINKED["n3"][1]),
     "parquet": (as_parquet, "application/vnd.apache.parquet"),
+    "rdfxml": (_as_linked("rdfxml"), LINKED["rdfxml"][1]),
+    "shp": (_as_places("shp"), WRITERS["shp"][1]),
+    "turtle": (_as_linked("turtle"), LINKED["turtle"][1]),
     "xlsx": (as_xlsx, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
 }
 

@@ -161,7 +161,7 @@ def _element(output: Output, cell: Stored) -> str:
         return ""
     if output.kind.soda in ("url", "location"):
         parts = json.loads(str(cell))
-        attributes = "".join(f" {key}={quoteattr(_legal(str(part)))}" for key, part in parts.items())
+        attributes = "".join(f" {key}={quoteattr(legal(str(part)))}" for key, part in parts.items())
         recoding = ' needs_recoding="false"' if output.kind.soda == "location" else ""
         return f"<{name}{attributes}{recoding}/>"
     return f"<{name}>{_plain(output, cell)}</{name}>"
@@ -172,10 +172,10 @@ def _plain(output: Output, cell: Stored) -> str:
     text = output.kind.text(cell)
     if output.kind.soda in ("floating_timestamp", "fixed_timestamp"):
         text = re.sub(r"\.000(?=Z?$)", "", text)
-    return escape(_legal(text))
+    return escape(legal(text))
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """Without the control characters that XML 1.0 has no way to write."""
     return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
 
@@ -201,7 +201,7 @@ def _rdf(outputs: tuple[Output, ...], rows: Iterable[Row], place: Place) -> Iter
     for one in rows:
         key = place.key(one) if place.keyed else ""
         about = f" rdf:about={quoteattr(f'{place.address}/{_in_address(key)}')}" if key else ""
-        row_id = f"    <socrata:rowID>{escape(_legal(key))}</socrata:rowID>\n" if key else ""
+        row_id = f"    <socrata:rowID>{escape(legal(key))}</socrata:rowID>\n" if key else ""
         cells = [(output, cell) for output, cell in zip(outputs, one, strict=False) if cell is not None]
         inner = "".join(
             f"    <ds:{output.name}>{_plain(output, cell)}</ds:{output.name}>\n"
