@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from importlib import import_module
 from typing import Any
 
 import nbformat
@@ -53,18 +52,6 @@ from ctnb.settings import Project
 from ctnb.supervision import Progress, Supervisor, perform
 
 LOCK_S = 10.0
-
-LATER = (
-    "ctnb.engine", "duckdb", "pyarrow.parquet", "mistune", "pygments.formatters", "pygments.lexers.python",
-)  # fmt: skip
-"""What every run needs between its first kernel and its report."""
-
-
-def load() -> None:
-    """Import what a run needs later: nothing is lost where its first kernel has to be waited for."""
-    papermills.execute_notebook()
-    for name in LATER:
-        import_module(name)
 
 LATER = (
     "ctnb.engine", "duckdb", "pyarrow.parquet", "mistune", "pygments.formatters", "pygments.lexers.python",
@@ -308,8 +295,6 @@ def _supervisor(
 def _replaying(stack: ExitStack, project: Project, dataset: Dataset, run: str, portal: str) -> Supervisor:
     """A new run whose source is what another run set aside."""
     portal = portal or dataset.contract.portal.name
-    from ctnb import replays  # rare, and it brings all of reading with it
-
     from ctnb import replays  # rare, and it brings all of reading with it
 
     found = replays.plan(project, dataset, run, portal)
