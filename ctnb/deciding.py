@@ -51,7 +51,7 @@ def decide(
         base = releases.newest(project, record.dataset, record.portal)
         made = decisions.decide(
             project, review, verdict="refuse" if verdict == "refuse" else "approve", reason=reason,
-            conditions=conditions, standing=standing, ran_by=record.by,
+            conditions=conditions, standing=standing, ran_by=record.by, portal=record.portal,
             portal_kind=project.portal(record.portal).kind, base_release=base.facts.release if base else None,
             about=about,
         )  # fmt: skip

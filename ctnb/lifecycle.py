@@ -316,8 +316,9 @@ def _gate(at: _At) -> tuple[Release, Table]:
     ]
     base = [one.facts.release for one in earlier if one.facts.portal == at.portal.name]
     found = decisions.clearance(
-        review, ledger.entries(at.project.ledger), now=clock.now(), base_release=base[-1] if base else None
-    )
+        review, ledger.entries(at.project.ledger), now=clock.now(), base_release=base[-1] if base else None,
+        portal=at.portal.name, portal_kind=at.project.portal(at.portal.name).kind,
+    )  # fmt: skip
     found = withdrawals.after_withdrawal(at.project, release, found, release.run)
     if found.cleared and release.facts.public:
         found = publishing.opening(at.project, review, at.portal.name)

@@ -110,6 +110,8 @@ def clearance(project: Project, dataset: Dataset, review: Review, portal: str) -
         ledger.entries(project.ledger),
         now=clock.now(),
         base_release=base.facts.release if base else None,
+        portal=portal,
+        portal_kind=project.portal(portal).kind,
     )
 
 
@@ -212,7 +214,9 @@ def opening(project: Project, review: Review, portal: str) -> Clearance:
     """Whether the table of `review` may go public on `portal`: decided by a person, except for the embedded portal."""
     if _embedded(project, portal):
         return Clearance(True, None, "The embedded portal needs no decision to be open.", "clear")
-    return decisions.opening(review, ledger.entries(project.ledger), now=clock.now())
+    kind = project.portal(portal).kind
+    entries = ledger.entries(project.ledger)
+    return decisions.opening(review, entries, now=clock.now(), portal=portal, portal_kind=kind)
 
 
 def sending_journal(project: Project, dataset: Dataset, portal: str) -> Journal:

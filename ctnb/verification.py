@@ -228,15 +228,23 @@ def _meaning(
     before = [entry for entry in entries if entry.at <= release.at]
     base = [r for r in releases.of_dataset(project, record.dataset) if r.facts.at < release.at]
     base = [r for r in base if r.facts.portal == release.portal]
+    at, kind = clock.parse(release.at), _kind(project, release.portal)
     cleared = decisions.clearance(
-        review, before, now=clock.parse(release.at), base_release=base[-1].facts.release if base else None
-    )
+        review, before, now=at, base_release=base[-1].facts.release if base else None, portal=release.portal,
+        portal_kind=kind,
+    )  # fmt: skip
     if record.draft and release.public:
-        opened = decisions.opening(review, before, now=clock.parse(release.at))
+        opened = decisions.opening(review, before, now=at, portal=release.portal, portal_kind=kind)
         if not opened.cleared:
             yield Fault(f"{name}/run.json", None, f"made public although that was not decided: {opened.why}")
     if not cleared.cleared:
         yield Fault(f"{name}/run.json", None, f"released although the review was not cleared: {cleared.why}")
+
+
+def _kind(project: Project, portal: str) -> str:
+    """What kind of portal it is; of one that ctnb.yml no longer has, that may be any: its own approvals count."""
+    known = project.settings.portals
+    return project.portal(portal).kind if portal in {"local", *known} else decisions.LOCAL
 
 
 def _is_released(project: Project, record: RunRecord, path: Path) -> bool:

@@ -179,8 +179,8 @@ def test_a_decision_covers_every_byte_of_the_files(tmp_path: Path, standing: boo
     """One byte changed, a name changed, a file more or less: nobody has decided about that."""
     project, review = fp.make(tmp_path), review_of(tmp_path, README)
     decisions.decide(
-        project, review, verdict="approve", reason=REASON, ran_by=ANALYST, portal_kind="socrata",
-        base_release=None, person=REVIEWER, standing=standing,
+        project, review, verdict="approve", reason=REASON, ran_by=ANALYST, portal="state",
+        portal_kind="socrata", base_release=None, person=REVIEWER, standing=standing,
     )  # fmt: skip
 
     def cleared(*files: Attachment) -> str:
@@ -188,7 +188,9 @@ def test_a_decision_covers_every_byte_of_the_files(tmp_path: Path, standing: boo
             review_of(tmp_path, *files, run="run-2"), table_digest="next" if standing else review.table_digest
         )
         entries = list(ledger.entries(project.ledger))
-        return decisions.clearance(other, entries, now=clock.now(), base_release=None).state
+        return decisions.clearance(
+            other, entries, now=clock.now(), base_release=None, portal="state", portal_kind="socrata"
+        ).state
 
     assert cleared(README) == "approved"
     others = [

@@ -14,7 +14,16 @@ import pytest
 
 from ctnb import clock, ledger, settings
 from ctnb.errors import RecordBroken, ReviewNotCleared, UsageError
-from ctnb.privacy.decisions import Clearance, Decision, Person, clearance, decide, from_entry, whoami
+from ctnb.privacy.decisions import (
+    Clearance,
+    Decision,
+    Person,
+    clearance,
+    decide,
+    from_entry,
+    opening,
+    whoami,
+)
 from ctnb.privacy.findings import Asked, Finding
 from ctnb.privacy.reviews import Review
 from ctnb.settings import Project
@@ -58,15 +67,21 @@ def review_of(*findings: Finding, **changes: Any) -> Review:
 def decided(project: Project, review: Review, verdict: str = "approve", **changes: Any) -> Decision:
     """What the reviewer decides for a portal of the state."""
     told: dict[str, Any] = {
-        "reason": REASON, "ran_by": ANALYST, "portal_kind": "socrata", "base_release": None, "person": REVIEWER,
+        "reason": REASON, "ran_by": ANALYST, "portal": "state", "portal_kind": "socrata", "base_release": None,
+        "person": REVIEWER,
     }  # fmt: skip
     return decide(project, review, verdict=verdict, **{**told, **changes})  # type: ignore[arg-type] - wrong ones too
 
 
-def cleared(project: Project, review: Review, *, days: int = 0, base_release: str | None = None) -> Clearance:
-    """What the ledger says of `review` so many days later."""
-    entries = list(ledger.entries(project.ledger))
-    return clearance(review, entries, now=NOW + dt.timedelta(days=days), base_release=base_release)
+def cleared(
+    project: Project, review: Review, *, days: int = 0, base_release: str | None = None, portal: str = "state",
+    kind: str = "socrata",
+) -> Clearance:  # fmt: skip
+    """What the ledger says of `review` so many days later, for a portal of the state."""
+    return clearance(
+        review, list(ledger.entries(project.ledger)), now=NOW + dt.timedelta(days=days),
+        base_release=base_release, portal=portal, portal_kind=kind,
+    )  # fmt: skip
 
 
 def test_a_clear_review_needs_no_decision(project: Project) -> None:
@@ -247,6 +262,55 @@ def test_a_decision_about_another_dataset_says_nothing(project: Project) -> None
     """Even with equal digests."""
     decided(project, review_of(HIDDEN, dataset="births"), standing=True)
     assert cleared(project, review_of(HIDDEN)).state == "waiting"
+
+
+@pytest.mark.parametrize("standing", [False, True])
+def test_an_approval_for_one_portal_clears_no_other(project: Project, standing: bool) -> None:
+    """What may be seen on a city's portal may not yet be seen on the state's."""
+    decided(project, review_of(HIDDEN), standing=standing, portal="city")
+    assert cleared(project, review_of(HIDDEN), portal="city").state == "approved"
+    assert cleared(project, review_of(HIDDEN), portal="state").state == "waiting"
+
+
+@pytest.mark.parametrize("standing", [False, True])
+def test_what_an_analyst_approved_for_a_rehearsal_clears_no_portal_outside(
+    project: Project, standing: bool
+) -> None:
+    """Not even under the name of one: nobody but the one who ran it has looked at these rows."""
+    decided(project, review_of(HIDDEN), standing=standing, person=ANALYST, portal_kind="embedded")
+    assert cleared(project, review_of(HIDDEN), kind="embedded").state == "approved"
+    assert cleared(project, review_of(HIDDEN), kind="socrata").state == "waiting"
+
+
+def test_a_table_is_opened_to_everybody_on_one_portal(project: Project) -> None:
+    """The second decision, too, is about the portal that it was made for."""
+    review = review_of()
+    decided(project, review, about="public", portal="city")
+    entries = list(ledger.entries(project.ledger))
+    found = [
+        opening(review, entries, now=NOW, portal=portal, portal_kind="socrata").state
+        for portal in ("city", "state")
+    ]
+    assert found == ["approved", "waiting"]
+
+
+def test_a_refusal_counts_on_every_portal(project: Project) -> None:
+    """Rows that a person may not be found in are not looked for on another address."""
+    decided(project, review_of(), "refuse", portal="city")
+    assert cleared(project, review_of(), portal="state").state == "refused"
+
+
+def test_a_decision_from_before_portals_were_written_down_still_counts(project: Project) -> None:
+    """As it was made: for any portal, or for the embedded one alone."""
+    for kind, states in (("socrata", ["approved", "approved"]), ("embedded", ["waiting", "approved"])):
+        made = decided(project, review_of(HIDDEN, dataset=kind), portal_kind=kind).to_json()
+        del made["subject"]["portal"]
+        project.ledger.unlink()
+        ledger.append(project.ledger, "decision", made)
+        found = [
+            cleared(project, review_of(HIDDEN, dataset=kind), kind=one) for one in ("socrata", "embedded")
+        ]
+        assert [one.state for one in found] == states
 
 
 def test_a_line_that_is_no_decision_is_a_broken_record(project: Project) -> None:

@@ -31,6 +31,8 @@ TOLERANCE = Fraction(0)
 """How far a share may rise above the approved one under a standing decision."""
 FEWEST_CHARACTERS = 10
 LOCAL = "embedded"
+NOT_NEEDED = "not needed: local portal"
+"""Why a decision for the embedded portal needs no second pair of eyes."""
 """The kind of portal that needs no second pair of eyes."""
 
 Verdict = Literal["approve", "refuse"]
@@ -69,6 +71,8 @@ class Subject:
     """The release on the portal that publishing would replace; None when there is none."""
     attachments: str | None = None
     """Digest of the names, sizes and digests of the files that go out beside the rows; None when there are none."""
+    portal: str | None = None
+    """Where the rows go, by its name in ctnb.yml; None in a decision of a ctnb that did not write it down."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,9 @@ class Decision:
     def to_json(self) -> dict[str, Any]:
         """It as JSON's types; a decision about rows alone says nothing of files."""
         made = asdict(self)
-        if self.subject.attachments is None:
-            del made["subject"]["attachments"]
+        for name in ("attachments", "portal"):
+            if made["subject"][name] is None:
+                del made["subject"][name]
         return made
 
 
@@ -147,14 +152,15 @@ def whoami() -> Person:
 
 def decide(
     project: Project, review: Review, *, verdict: Verdict, reason: str, conditions: str = "",
-    standing: bool = False, ran_by: Person, portal_kind: str, base_release: str | None,
+    standing: bool = False, ran_by: Person, portal: str, portal_kind: str, base_release: str | None,
     person: Person | None = None, about: About = "rows",
 ) -> Decision:  # fmt: skip
     """
     Record in the ledger what `person` (whoever owns this process when None) decides about `review`.
 
     `about` public is the second decision, on the same digests: that everybody may see the rows; it is made once for
-    each table. The decision expires after the policy's `decision_days`. Raises ReviewNotCleared when a blocked
+    each table. It is about the rows on their way to `portal`, of `portal_kind`, and clears them for no other. The
+    decision expires after the policy's `decision_days`. Raises ReviewNotCleared when a blocked
     review is to be approved, UsageError when this person may not decide or the reason does not do.
     """
     person = person or whoami()
@@ -172,18 +178,18 @@ def decide(
     decision = Decision(
         _new_id(now), verdict, "standing" if standing else "one-time", review.dataset, review.run,
         reason.strip(), conditions.strip(), person, clock.stamp(now), clock.stamp(expires),
-        subject(review, base_release), _bounds(review) if standing else {}, eyes, about,
+        subject(review, base_release, portal), _bounds(review) if standing else {}, eyes, about,
     )  # fmt: skip
     ledger.append(project.ledger, KIND, decision.to_json())
     return decision
 
 
-def subject(review: Review, base_release: str | None) -> Subject:
-    """What a decision about `review` is bound to."""
+def subject(review: Review, base_release: str | None, portal: str) -> Subject:
+    """What a decision about `review`, whose rows go to `portal`, is bound to."""
     files = [asdict(one) for one in review.attachments]
     return Subject(
         review.digest, review.table_digest, review.contract_digest, review.policy_digest,
-        review.transform_digest, base_release, of_bytes(canonical_json(files)) if files else None,
+        review.transform_digest, base_release, of_bytes(canonical_json(files)) if files else None, portal,
     )  # fmt: skip
 
 
@@ -200,18 +206,21 @@ def from_entry(entry: Entry) -> Decision:
 
 
 def clearance(
-    review: Review, entries: Iterable[Entry], *, now: dt.datetime, base_release: str | None
-) -> Clearance:
+    review: Review, entries: Iterable[Entry], *, now: dt.datetime, base_release: str | None, portal: str,
+    portal_kind: str,
+) -> Clearance:  # fmt: skip
     """
-    Whether `review` is cleared at `now`, given the lines of the ledger. Pure.
+    Whether `review` is cleared for `portal`, of `portal_kind`, at `now`, given the lines of the ledger. Pure.
 
     The newest decision that matches wins: one about exactly this review and base release, or a standing one
-    with the same contract, policy and transform. Raises RecordBroken when a decision cannot be read.
+    with the same contract, policy and transform. An approval counts for the portal that it was made for, and one
+    that needed no second pair of eyes for the embedded portal alone; a refusal counts for every portal. Raises
+    RecordBroken when a decision cannot be read.
     """
     if review.state == "blocked":
         return Clearance(False, None, headline(review)[1], "blocked")
-    of_dataset = _about("rows", review, entries)
-    wanted, passed = subject(review, base_release), None
+    of_dataset = _about("rows", review, entries, portal, portal_kind)
+    wanted, passed = subject(review, base_release, portal), None
     for decision in of_dataset:
         found = _by_decision(review, wanted, decision, now)
         if found and found.state in ("approved", "refused"):
@@ -222,14 +231,16 @@ def clearance(
     return passed or Clearance(False, None, "Nobody has decided about this review yet.", "waiting")
 
 
-def opening(review: Review, entries: Iterable[Entry], *, now: dt.datetime) -> Clearance:
+def opening(
+    review: Review, entries: Iterable[Entry], *, now: dt.datetime, portal: str, portal_kind: str
+) -> Clearance:
     """
-    Whether everybody may see the table of `review`, given the lines of the ledger. Pure.
+    Whether everybody may see the table of `review` on `portal`, given the lines of the ledger. Pure.
 
     The newest decision about exactly this review and table that it may be public, or may not, wins; the release
     before does not matter. Raises RecordBroken when a decision cannot be read.
     """
-    for decision in _about("public", review, entries):
+    for decision in _about("public", review, entries, portal, portal_kind):
         told = decision.subject
         if (told.review_digest, told.table_digest) != (review.digest, review.table_digest):
             continue
@@ -242,18 +253,28 @@ def opening(review: Review, entries: Iterable[Entry], *, now: dt.datetime) -> Cl
     return Clearance(False, None, "Nobody has decided yet that it may be public.", "waiting")
 
 
-def _about(about: About, review: Review, entries: Iterable[Entry]) -> list[Decision]:
-    """The decisions of the dataset of `review` about one question, newest first."""
+def _about(
+    about: About, review: Review, entries: Iterable[Entry], portal: str, portal_kind: str
+) -> list[Decision]:
+    """The decisions of the dataset of `review` about one question that count for a portal, newest first."""
     made = [from_entry(entry) for entry in entries if entry.kind == KIND]
-    return [one for one in reversed(made) if (one.dataset, one.about) == (review.dataset, about)]
+    told = [one for one in reversed(made) if (one.dataset, one.about) == (review.dataset, about)]
+    return [one for one in told if one.verdict == "refuse" or _counts_for(one, portal, portal_kind)]
+
+
+def _counts_for(approval: Decision, portal: str, portal_kind: str) -> bool:
+    """Whether an approval was made for this portal, and by somebody who may approve for one of its kind."""
+    if approval.four_eyes == NOT_NEEDED and portal_kind != LOCAL:
+        return False
+    return approval.subject.portal in (None, portal)
 
 
 def _by_decision(review: Review, wanted: Subject, decision: Decision, now: dt.datetime) -> Clearance | None:
     """What one decision says of a review; None when it is about something else."""
     standing = decision.kind == "standing"
-    exact = decision.subject == wanted
+    told = replace(decision.subject, portal=wanted.portal)
+    exact = told == wanted
     if decision.verdict == "refuse":  # a refusal outlives the release it was made against and compared with
-        told = decision.subject
         today = replace(told, base_release=wanted.base_release, review_digest=wanted.review_digest)
         exact = today == wanted
     who = f"{decision.by.name} on {decision.at[:10]}"
@@ -332,7 +353,7 @@ def _is(person: Person, reviewer: Reviewer) -> bool:
 
 def _four_eyes(project: Project, verdict: Verdict, person: Person, ran_by: Person, portal_kind: str) -> str:
     if portal_kind == LOCAL:
-        return "not needed: local portal"
+        return NOT_NEEDED
     if not project.settings.four_eyes:
         return "not needed: switched off in ctnb.yml"
     if not _same_person(person, ran_by):
