@@ -41,4 +41,5 @@ def not_understood() -> PortalFailed:
     return PortalFailed(
         "The portal's answer is not what its interface describes.",
         hint="Try again later; if it stays, check url: in ctnb.yml, and whether something stands in between.",
+        strange=True,
     )

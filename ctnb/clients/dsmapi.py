@@ -8,29 +8,30 @@ revision is a job. Every resource comes as `{"resource": {...}, "links": {...}}`
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
-from ctnb.clients.answers import objects, understood
+from ctnb.clients.answers import not_understood, objects, understood
 from ctnb.clients.exchanges import Exchange, said
+from ctnb.clients.waiting import Patience, insisted, watched
 from ctnb.errors import ApprovalAwaited, PortalFailed, PublishRefused
 
 BASE = "/api/publishing/v1"
 Action = Literal["update", "replace", "delete"]
+T = TypeVar("T")
 
 PARSING: Mapping[str, Any] = {"trim_whitespace": False, "remove_empty_rows": False}
 """Parse options that leave texts and rows as they were sent."""
 
 CHUNK_BYTES = 4 << 20
 PARALLEL = 4
-FIRST_POLL_S, POLL_SHARE, LAST_POLL_S = 0.1, 0.1, 10.0
-PATIENCE_S = 12 * 3600.0
-"""How long a portal may work on one revision."""
+FIRST_POLL_S, LAST_POLL_S = 0.1, 10.0
+STILL_S, PATIENCE_S = 3600.0, 12 * 3600.0
+"""How long a portal may say the same of its work on a revision, and how long it may work in all."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Dsmapi:
                 for last, chunk in enumerate(chunks):
                     if last not in arrived:
                         path = f"{BASE}/source/{source.id}/chunk/{last}/{offset}"
-                        waiting.append((last, pool.submit(self._chunk, path, chunk)))
+                        waiting.append((last, pool.submit(self._chunk, path, last, chunk)))
                         sent += len(chunk)
                     offset += len(chunk)
                     while len(waiting) >= parallel:
@@ -167,8 +168,16 @@ class Dsmapi:
 
     def parsed(self, source: Source) -> Source:
         """The upload once the portal has read it. Raises PortalFailed, PublishRefused when it could not."""
-        for _ in self._patience("reading the upload"):
-            found = self.source(source.id)
+
+        def ask() -> tuple[Any, Source]:
+            answer = self._exchange.get(f"{BASE}/source/{source.id}")
+            told = said(answer) if answer is not None else {}
+            found = _source(told)
+            if found.id != source.id:
+                raise not_understood()
+            return told, found
+
+        for found in self._watched(ask, "reading the upload"):
             if found.failed:
                 raise PublishRefused(
                     "The portal could not read the rows it was sent.",
@@ -176,7 +185,7 @@ class Dsmapi:
                 )
             if found.finished and found.schema is not None:
                 return found
-        raise AssertionError  # the patience raises before it ends
+        raise AssertionError  # watching raises before it ends
 
     @understood
     def transform(self, source: Source, columns: Sequence[Mapping[str, Any]]) -> Output:
@@ -188,9 +197,16 @@ class Dsmapi:
         path = f"{BASE}/source/{source.id}/schema/{source.schema}"
         made = self._exchange.rewrite("POST", path, {"output_columns": list(columns), "sort_bys": []})
         number = int(made["resource"]["id"])
-        for _ in self._patience("working out the columns"):
+
+        @understood
+        def ask() -> tuple[Any, Mapping[str, Any]]:
             answer = self._exchange.get(f"{path}/output/{number}")
             told = (said(answer) if answer is not None else {})["resource"]
+            if int(told["id"]) != number or not objects(told["output_columns"]):
+                raise not_understood()
+            return told, told
+
+        for told in self._watched(ask, "working out the columns"):
             failed = {
                 one["field_name"] for one in told["output_columns"] if one["transform"].get("failed_at")
             }
@@ -202,16 +218,33 @@ class Dsmapi:
                 )
             if told.get("completed_at"):
                 return _output(told)
-        raise AssertionError  # the patience raises before it ends
+        raise AssertionError  # watching raises before it ends
 
     @understood
-    def apply(self, revision: Revision, output: int) -> int | None:
+    def attach(self, revision: Revision, name: str, content_type: str, content: bytes) -> str:
+        """
+        Upload a file for `revision` and return its id; it is attached once `set_attachments` names it.
+
+        A second one, after an answer that was lost, is named by nobody. Raises PortalFailed.
+        """
+        path, headers = f"{revision.path}/attachment", {"X-File-Name": name}
+        told = self._exchange.rewrite("POST", path, content, kind=content_type, headers=headers)
+        return str(told["file_id"])
+
+    def set_attachments(self, revision: Revision, listed: Sequence[Mapping[str, Any]]) -> None:
+        """Make `listed` the attachments that the dataset has once `revision` is applied. Raises PortalFailed."""
+        self._exchange.rewrite("PATCH", revision.path, {"attachments": list(listed)})
+
+    @understood
+    def apply(self, revision: Revision, output: int | None) -> int | None:
         """
         Ask to apply `revision`, once; returns the number of the job.
 
-        None: the portal asks for an approval first. Raises PortalFailed.
+        `output` is None for one that changes no rows. None: the portal asks for an approval first. Raises
+        PortalFailed.
         """
-        told = self._exchange.write("PUT", f"{revision.path}/apply", {"output_schema_id": output})
+        body = {} if output is None else {"output_schema_id": output}
+        told = self._exchange.write("PUT", f"{revision.path}/apply", body)
         if "resource" not in told:
             if told.get("key") == "approval_submitted":
                 return None
@@ -227,8 +260,15 @@ class Dsmapi:
 
         Raises PublishRefused when it failed, with the portal's rows as they were, and PortalFailed.
         """
-        for _ in self._patience("applying the revision"):
+
+        @understood
+        def ask() -> tuple[Any, Mapping[str, Any]]:
             told = self._exchange.rewrite("GET", f"{revision.path}/apply/{job}")["resource"]
+            if int(told["id"]) != job or not isinstance(told["status"], str):
+                raise not_understood()
+            return told, told
+
+        for told in self._watched(ask, "applying the revision"):
             if told.get("status") == "failure":
                 raise PublishRefused(
                     f"The portal could not apply revision {revision.seq}.",
@@ -236,10 +276,18 @@ class Dsmapi:
                 )
             if told.get("finished_at"):
                 return _counts(told)
-        raise AssertionError  # the patience raises before it ends
+        raise AssertionError  # watching raises before it ends
 
-    def _chunk(self, path: str, chunk: bytes) -> None:
-        self._exchange.rewrite("POST", path, chunk, kind="application/octet-stream")
+    def _chunk(self, path: str, number: int, chunk: bytes) -> None:
+        """Send the chunk with this `number`; one that the portal does not say it has is sent again."""
+
+        @understood
+        def once() -> None:
+            told = self._exchange.rewrite("POST", path, chunk, kind="application/octet-stream")
+            if int(told["resource"]["seq_num"]) != number:
+                raise not_understood()
+
+        insisted(once, self._exchange.pause_s)
 
     def _commit(self, source: Source, last: int, size: int) -> None:
         """Say that every byte is sent; after an answer that was lost, look whether it was heard."""
@@ -251,20 +299,10 @@ class Dsmapi:
         if broken is not None and not self.source(source.id).committed:
             raise broken
 
-    def _patience(self, what: str) -> Iterator[None]:
-        """
-        One turn for each question; ever longer pauses between. Raises PortalFailed after PATIENCE_S.
-
-        A pause is a tenth of the time waited so far, so that no more than that is waited in vain.
-        """
-        began = time.monotonic()
-        while (waited_s := time.monotonic() - began) < PATIENCE_S:
-            yield
-            time.sleep(min(max(self._poll_s, POLL_SHARE * waited_s), LAST_POLL_S))
-        raise PortalFailed(
-            f"The portal was still {what} after {PATIENCE_S / 3600:g} hours.",
-            hint="Publish again later: what arrived is found there.",
-        )
+    def _watched(self, ask: Callable[[], tuple[Any, T]], what: str) -> Iterator[T]:
+        """What `ask` makes of the portal's word, until it is done. Raises PortalFailed."""
+        patience = Patience(STILL_S, PATIENCE_S, self._poll_s, LAST_POLL_S)
+        return watched(ask, what, patience, pause_s=self._exchange.pause_s)
 
 
 def approval_awaited(revision: Revision) -> ApprovalAwaited:

@@ -36,6 +36,7 @@ from tenacity import (
 )
 
 from ctnb import clock
+from ctnb.clients import codes
 from ctnb.errors import SourceFailed, UsageError
 
 T = TypeVar("T")
@@ -151,7 +152,8 @@ def check_way(origin: str) -> None:
 
 def not_json(who: str, kind: str) -> SourceFailed:
     """The error for an answer of another kind than JSON, e.g. the page of a proxy or a login."""
-    said = f"with {kind}" if kind and "json" not in kind else "with something torn"
+    named = codes.kind(kind)
+    said = f"with {named}" if named and "json" not in named else "with something torn"
     return SourceFailed(
         f"{who} answered {said} where JSON was expected.",
         hint="Try again later; if it stays, check the address in dataset.yml, and whether a proxy or a login stands "

@@ -22,8 +22,10 @@ import requests
 from tenacity import stop_after_attempt
 
 from ctnb import clock
+from ctnb.clients import codes
 from ctnb.clients.answers import not_understood, objects, understood
 from ctnb.clients.getting import NO_ADDRESS, AgainError, is_private_way, nobody, repeating, retry_after
+from ctnb.clients.waiting import insisted
 from ctnb.errors import PortalFailed, SettingsInvalid
 
 ATTEMPTS = 5
@@ -38,8 +40,6 @@ IDLE = frozenset(["idle", "error", "limit_reached"])
 """Statuses from which a dataset can be published; all others end by themselves."""
 PAGE, MOST = 100, 1000
 """Entries of a list that is paged through, and of one that is short; 1000 is the most that the portal gives."""
-_CODE = re.compile(r"[A-Za-z][A-Za-z_.-]{0,79}|[0-9]{1,5}")
-"""What may be the code of an error: a word, or a short number. An identifier of a person has more digits."""
 _RECORD = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -155,12 +155,11 @@ class Opendatasoft:
     @understood
     def status(self, uid: str) -> Status:
         """What the dataset is doing. Raises PortalFailed."""
-        said = self.ask("GET", f"/datasets/{_safe(uid)}/status/") or {}
-        return Status(
-            str(said.get("status", "")),
-            bool(said.get("is_published")),
-            tuple(said.get("records_errors") or ()),
-        )
+        said = self.ask("GET", f"/datasets/{_safe(uid)}/status/")
+        name, errors = said["status"], objects(said.get("records_errors") or [])
+        if not isinstance(name, str) or not name:
+            raise not_understood()
+        return Status(name, bool(said.get("is_published")), tuple(errors))
 
     def settled(self, uid: str) -> Status:
         """
@@ -169,7 +168,7 @@ class Opendatasoft:
         Raises PortalFailed when that takes longer than `process_s` seconds.
         """
         end, pause_s = time.monotonic() + self._process_s, self._poll_s / 32
-        while (now := self.status(uid)).name not in IDLE:
+        while (now := insisted(lambda: self.status(uid), self._pause_s)).name not in IDLE:
             if time.monotonic() >= end:
                 raise PortalFailed(
                     f"The portal still says '{_plain(now.name)}' after {self._process_s:,.0f} seconds.",
@@ -301,11 +300,13 @@ class Opendatasoft:
 
     def file(self, dataset_id: str, file_id: str) -> tuple[str, bytes]:
         """The content of a record's file: its MIME type and its bytes. Raises PortalFailed."""
-        address = f"{self.url}{EXPLORE}/{_safe(dataset_id)}/files/{quote(file_id, safe='')}"
-        answer = self._asked("GET", address, again=True, anything=True)
-        if answer is None:
-            return "", b""
-        return answer.headers.get("Content-Type", "").partition(";")[0].strip(), answer.content
+        return self.download(f"{EXPLORE}/{_safe(dataset_id)}/files/{quote(file_id, safe='')}") or ("", b"")
+
+    def download(self, path: str, *, missing: bool = False) -> tuple[str, bytes] | None:
+        """MIME type and bytes of what is at `path`; None for a 404 that `missing` allows. Raises PortalFailed."""
+        answer = self._asked("GET", self.url + path, again=True, anything=True, missing=missing)
+        kind = answer.headers.get("Content-Type", "") if answer else ""
+        return (kind.partition(";")[0].strip(), answer.content) if answer else None
 
     # -- one question
 
@@ -391,7 +392,7 @@ def _page(said: Any) -> tuple[list[dict[str, Any]], int]:
 
 
 def _plain(word: str) -> str:
-    return word if _CODE.fullmatch(word) else "something else"
+    return word if word in codes.STATUSES else "something else"
 
 
 def _pause(answer: requests.Response) -> float | None:
@@ -409,7 +410,9 @@ def _json(answer: requests.Response) -> Any:
     with contextlib.suppress(ValueError):
         return answer.json()
     raise PortalFailed(
-        "The portal answered with something that says it is JSON and is not.", hint="Try again later."
+        "The portal answered with something that says it is JSON and is not.",
+        hint="Try again later.",
+        strange=True,
     )
 
 
@@ -456,7 +459,7 @@ def _check(answer: requests.Response, anything: bool) -> None:
         raise PortalFailed(
             "The portal answered with a page instead of data.",
             hint="That is how it asks for a login: check the key that ctnb.yml names.",
-            status=status, code="",
+            status=status, code="", strange=True,
         )  # fmt: skip
     code = error_code(answer.content)
     raise PortalFailed(
@@ -484,7 +487,8 @@ def error_code(content: bytes) -> str:
     """
     The machine-readable code in any of the five error envelopes: explore, a bad key, a quota, automation, management.
 
-    Empty where there is none. Messages may quote data and are left out.
+    Empty where there is none. A code that its documentation does not have may be a cell, and messages may quote data:
+    they are left out.
     """
     try:
         said = json.loads(content)
@@ -493,4 +497,4 @@ def error_code(content: bytes) -> str:
     if not isinstance(said, dict):
         return ""
     found = (said.get(name) for name in ("error_code", "error_key", "errorcode"))
-    return next((str(one) for one in found if isinstance(one, (str, int)) and _CODE.fullmatch(str(one))), "")
+    return next((str(one) for one in found if str(one) in codes.OPENDATASOFT), "")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ctnb import clock, digests
 from ctnb.clients.getting import Answer, BrokenOff, Getter, Stream, check_way, not_json
+from ctnb.clients.opendatasoft import error_code
 from ctnb.contracts.places import OpendatasoftRows
 from ctnb.errors import NothingNew, SourceFailed, SourceInvalid, UsageError
 from ctnb.places import csv_lines, opendatasoft_addresses
@@ -33,7 +33,6 @@ _TYPES = {
     "int": "integer", "double": "number", "date": "date", "datetime": "timestamp", "geo_point_2d": "point",
     "boolean": "boolean",
 }  # fmt: skip
-_CODE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
 class _Changed(Exception):
@@ -243,7 +242,7 @@ def _lines(stream: Stream) -> Iterator[bytes]:
 
 def _refusal(answer: Answer, asked: Asked) -> Exception:
     """What a status other than 200 means for whoever wrote the contract; messages may quote data."""
-    code = _code(answer.content)
+    code = error_code(answer.content)
     said = f"status {answer.status}{f', {code}' if code else ''}"
     if answer.status in (401, 403):
         return UsageError(
@@ -262,18 +261,3 @@ def _refusal(answer: Answer, asked: Asked) -> Exception:
             hint="Correct them in dataset.yml; fields go by their names, not their labels, and can have been renamed.",
         )
     return SourceFailed(f"{answer.who} refused: {said}.", hint="Try again later.")
-
-
-def _code(content: bytes) -> str:
-    """The machine-readable code in any of Opendatasoft's error envelopes."""
-    try:
-        said = json.loads(content)
-    except ValueError:
-        return ""
-    found = (
-        [said.get(name) for name in ("error_code", "error_key", "errorcode")]
-        if isinstance(said, dict)
-        else []
-    )
-    codes = [str(one) for one in found if isinstance(one, (str, int)) and _CODE.fullmatch(str(one))]
-    return codes[0] if codes else ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from urllib.parse import quote, urlencode
 from ctnb import digests, tables
 from ctnb.clients.answers import understood
 from ctnb.clients.opendatasoft import EXPLORE, Opendatasoft, PushPlace
+from ctnb.clients.waiting import Patience, watched
 from ctnb.contracts.columns import Column
 from ctnb.errors import PortalFailed, PublishRefused, UsageError
 from ctnb.portals import opendatasoft_records as records
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 READINGS = 3
 """How often rows are read anew because they changed meanwhile."""
 VISIBLE_S = 600.0
-"""Seconds in which what was pushed must be visible: a push is acknowledged before it is processed."""
+"""Seconds in which more of what was pushed must be visible: a push is acknowledged before it is processed."""
+MOST_S = 12 * 3600.0
+"""Seconds in which all of it must be."""
 FILE_NAME = "ctnb.csv"
 
 
@@ -65,7 +67,7 @@ class OpendatasoftPortal:
     ) -> None:  # fmt: skip
         """
         `place` is where the dataset's records are pushed to; None for a dataset that is a file. `visible_s` are the
-        seconds in which pushed records must be visible, `poll_s` those between two looks.
+        seconds in which more pushed records must be visible, `poll_s` those between two looks.
         """
         self.name = name
         self.url = client.url
@@ -363,20 +365,17 @@ class OpendatasoftPortal:
         return Sent(rows, size, requests)
 
     def _wait_visible(self, known: _Known, columns: Sequence[Column], expected: str, work: Path) -> None:
-        """Look until the portal shows what was pushed. Raises PortalFailed after `visible_s` seconds."""
-        end, pause_s = time.monotonic() + self._visible_s, self._poll_s / 8
-        while True:
+        """Look until the portal shows what was pushed. Raises PortalFailed when that moves no more for `visible_s`."""
+
+        def ask() -> tuple[str, str]:
             with tables.connect(work, threads=2) as connection:
                 self.load(known.uid, columns, connection, "shown")
-                if digests.of_table(connection, "shown", _kinds(columns)) == expected:
-                    return
-            if time.monotonic() >= end:
-                raise PortalFailed(
-                    f"The portal took the records, but does not show them after {self._visible_s:,.0f} seconds.",
-                    hint="It may be processing them still, or others push, too. Run publish again: it looks first.",
-                )
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, 8 * self._poll_s)
+                found = digests.of_table(connection, "shown", _kinds(columns))
+            return found, found
+
+        patience = Patience(self._visible_s, MOST_S, self._poll_s / 8, 8 * self._poll_s)
+        what = "processing the records that it took"
+        any(found == expected for found in watched(ask, what, patience, pause_s=self._poll_s))
 
     def _send_file(
         self, connection: duckdb.DuckDBPyConnection, known: _Known, change: Change, journal: Journal
