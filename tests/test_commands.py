@@ -9,12 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import click
 import flow_projects as fp
 import pytest
 from click.testing import CliRunner, Result
 
 from ctnb import datasets, records, releases, templates
-from ctnb.cli.main import COMMANDS, cli
+from ctnb.cli.main import COMMANDS, SAID, cli
 from ctnb.kernels.pools import KernelPool
 from ctnb.portals import local
 from ctnb.records import STEPS, RunRecord
@@ -66,6 +67,13 @@ def test_every_command_has_a_help_text() -> None:
         result = call(name, "--help")
         assert result.exit_code == 0
         assert len(result.output.splitlines()) > 3, name
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    """`ctnb --help` imports no command, so its list is written down; it is what they say."""
+    commands = {name: cli.get_command(click.Context(cli), name) for name in COMMANDS}
+    assert {name: one.get_short_help_str(200) for name, one in commands.items() if one} == SAID
+    assert all(name in call("--help").output for name in COMMANDS)
 
 
 def test_runs_are_listed_newest_first(two: Two) -> None:

@@ -32,6 +32,29 @@ COMMANDS = {
     "portal": "ctnb.cli.portals:portal",
 }
 
+SAID = {
+    "init": "Make FOLDER a project: ctnb.yml, notebooks/, runs/ and a .gitignore.",
+    "doctor": "Check this machine and project: a line each, with the remedy.",
+    "demo": "A real flow from a synthetic file to a release: blocked, mended, decided, published, verified.",
+    "test": "Run ctnb's own tests, all that take seconds; ARGUMENTS go to pytest.",
+    "schemas": "Write the JSON Schemas of dataset.yml, ctnb.yml and run.json into FOLDER, for editors.",
+    "new": "Propose dataset SLUG from all rows of a source, or from what a portal has: a dataset.yml to correct.",
+    "check": "Check dataset SLUG without writing anything: a line for each thing.",
+    "edit": "Copy the template of STEP into the folder of dataset SLUG; the copy is used from now on.",
+    "releases": "List the releases of dataset SLUG, newest first, and which is on which portal.",
+    "restore": "Publish the rows of an earlier release of dataset SLUG again, reviewed anew under today's policy.",
+    "copy": "Copy dataset SLUG, its newest release's rows, or both, to another portal or under another name.",
+    "push": "Push the JSON lines of FILE (- is standard input) to dataset SLUG, reviewed with what is published.",
+    "dictionary": "Data dictionaries: what the columns of a dataset mean.",
+    "run": "Run the steps of dataset SLUG: read, transform, privacy review, publish.",
+    "runs": "The records of runs.",
+    "report": "Say where the report of a run lies.",
+    "review": "Show the privacy review of a run: findings and what to do about each.",
+    "decide": "Decide about the review of a run that waits.",
+    "portal": "Portals: check one, serve the embedded one, take a dataset's rows off and bring them back.",
+}
+"""What each command says of itself, so that `ctnb --help` imports none of them."""
+
 
 class Lazy(click.Group):
     """A group whose commands are imported when they are called, so that `ctnb --help` is quick."""
@@ -47,6 +70,11 @@ class Lazy(click.Group):
         module, name = COMMANDS[cmd_name].split(":")
         found: click.Command = getattr(import_module(module), name)
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with what they say of themselves, none of them loaded."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SAID.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
