@@ -232,7 +232,7 @@ def _take(at: _Push, numbered: Sequence[Numbered]) -> None:
     added = spools.add(at.project, at.dataset.slug, at.head, good)
     at.mine.add(added.number)
     if at.stuck:
-        why = f"It waits behind batch {at.stuck.batch}, which is not confirmed: {at.stuck.why}"
+        why = f"Batch {at.stuck.batch} comes first, and is {at.stuck.status}."
         at.told(Delivered(added.number, len(good), 0, "", "waiting", None, why))
 
 

@@ -108,6 +108,14 @@ class _Refused:
             click.echo("more lines are no records: they are counted at the end", err=True)
 
 
+def _counted(number: int, one: str, more: str = "") -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def _waiting(batches: int) -> str:
+    return f"{_counted(batches, 'batch waits', 'batches wait')}" if batches else "nothing waits"
+
+
 def _json(one: Delivered) -> None:
     from dataclasses import asdict
 
@@ -117,7 +125,7 @@ def _json(one: Delivered) -> None:
 def _told(one: Delivered) -> None:
     if one.release:
         fits = one.records - one.rejected
-        text = f"batch {one.batch}: {fits:,} of {one.records:,} records confirmed, release {one.release}"
+        text = f"batch {one.batch}: {fits:,} of {_counted(one.records, 'record')} confirmed, release {one.release}"
         if one.rejected:
             text += f"; {one.rejected:,} set aside: ctnb runs rejects {one.run}"
         click.echo(text)
@@ -132,17 +140,17 @@ def _sum_up(slug: str, done: Pushed) -> None:
     if done.why:
         click.echo(done.why, err=True)
     if done.exit_code:
-        click.echo(
-            f"{done.confirmed:,} records confirmed; lines up to {done.last_line:,} were taken.", err=True
-        )
+        confirmed = _counted(done.confirmed, "record")
+        click.echo(f"{confirmed} confirmed; lines up to {done.last_line:,} were taken.", err=True)
     if done.refused:
         where = f".ctnb/spool/{slug}/refused.lines"
-        click.echo(
-            f"{done.refused:,} of {done.lines:,} lines are no records; kept in {where} with their reasons.", err=True
-        )  # fmt: skip
+        text = (
+            f"{done.refused:,} of {_counted(done.lines, 'line')} not records of the contract; kept in {where}"
+        )
+        click.echo(f"{text} with their reasons.", err=True)
     if done.waiting:
-        wait = "1 batch waits" if done.waiting == 1 else f"{done.waiting:,} batches wait"
-        click.echo(f"{wait} on disk for the next push; ctnb push {slug} --status says why.", err=True)
+        text = f"{_waiting(done.waiting)} on disk for the next push"
+        click.echo(f"{text}; ctnb push {slug} --status says why.", err=True)
 
 
 def _status(slug: str, json_: bool) -> None:
@@ -152,18 +160,17 @@ def _status(slug: str, json_: bool) -> None:
     if json_:
         click.echo(json.dumps(found.to_json()))
         return
-    total = sum(one.records for one in found.waiting)
-    click.echo(f"{slug}: {len(found.waiting):,} batches wait, {total:,} records.")
+    records = _counted(sum(one.records for one in found.waiting), "record")
+    click.echo(f"{slug}: {_waiting(len(found.waiting))}{', ' + records if found.waiting else ''}.")
     for one in found.waiting:
         _waits(slug, one)
     _beside(found)
 
 
 def _waits(slug: str, one: Waits) -> None:
-    what = "records to delete" if one.deletes else "records"
-    click.echo(
-        f"  batch {one.batch}  {one.records:,} {what} for {one.portal}, since {one.since}: {one.status}"
-    )
+    what = _counted(one.records, "record") + (" to delete" if one.deletes else "")
+    since = f"{one.since[:19]}Z" if one.since else "a version that did not note when"
+    click.echo(f"  batch {one.batch}: {one.status}; {what} for {one.portal}, since {since}")
     if one.why:
         click.echo(f"    {one.why}")
     if one.hint:
@@ -173,25 +180,22 @@ def _waits(slug: str, one: Waits) -> None:
 
 
 def _beside(found: Backlog) -> None:
+    place = found.refused_file.parent
     if found.refused_lines:
-        click.echo(f"  {found.refused_lines:,} lines were no records: {found.refused_file}")
+        text = _counted(found.refused_lines, "line was no record", "lines were no records")
+        click.echo(f"  {text} of the contract: {found.refused_file}")
     if found.aside:
-        click.echo(
-            f"  {found.aside:,} batches had no record that fits; kept in {found.refused_file.parent}/refused"
-        )
+        text = _counted(found.aside, "batch", "batches")
+        click.echo(f"  {text} without a record that fits the contract: {place / 'refused'}")
     if found.discarded:
-        click.echo(
-            f"  {found.discarded:,} batches were discarded; kept in {found.refused_file.parent}/discarded"
-        )
+        click.echo(f"  {_counted(found.discarded, 'batch', 'batches')} discarded: {place / 'discarded'}")
 
 
 def _discard(slug: str, reason: str, number: int | None) -> None:
     from ctnb import backlogs
 
     done = backlogs.discard(slug, reason=reason, batch=number)
-    click.echo(f"batch {done.batch}: discarded, {done.records:,} records. They are kept in {done.file}")
-    click.echo(
-        f"  After mending them: tail -n +2 {done.file.name} | ctnb push {slug} -; delete the file when done."
-    )
+    click.echo(f"batch {done.batch}: discarded, {_counted(done.records, 'record')}; kept in {done.file}")
+    click.echo(f"  After mending: tail -n +2 {done.file.name} | ctnb push {slug} -; then delete the file.")
     if done.waiting:
-        click.echo(f"  {done.waiting:,} batches still wait; deliver them: ctnb push {slug}")
+        click.echo(f"  {_waiting(done.waiting)} behind it; to deliver: ctnb push {slug}")
