@@ -8,6 +8,7 @@ counts bytes and answers as a portal does:
 
     sodapy       replace() of a list of dicts
     RSocrata     its way: the whole data frame as one JSON text, in one PUT
+    RSocrata (R) the same in R, by jsonlite and httr, where they are; the data frame's reading is not counted
     socrata-py   csv(file), the making of the CSV by DuckDB counted
     ctnb         Portal.send, a draft revision streamed from Parquet
     sync         ctnb again, of a table of which 0.5 % is other: rows changed, new and gone, worked out and sent
@@ -23,6 +24,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -100,6 +102,25 @@ client = Socrata("https://" + facts["domain"], Credentials(facts["user"], facts[
                  ca_file=Path(facts["certificate"]))
 portal, journal = SocrataPortal("sink", client), Journal(path.with_suffix(".jsonl"))
 """
+R_WAY = "RSocrata (R)"
+R_PROGRAM = """
+suppressPackageStartupMessages({library(jsonlite); library(httr)})
+given <- commandArgs(trailingOnly = TRUE)
+kinds <- c(issued = "Date", updated = "POSIXct", fee = "numeric", visits = "integer", share = "numeric",
+           active = "logical", latitude = "numeric")
+named <- strsplit(readLines(given[1], 1), ",")[[1]]
+classes <- ifelse(named %in% names(kinds), kinds[named], "character")
+frame <- read.csv(given[1], colClasses = classes, na.strings = "", stringsAsFactors = FALSE)
+began <- proc.time()
+answer <- PUT(given[2], body = toJSON(frame), authenticate(given[3], given[4]), config(cainfo = given[5]),
+              add_headers("Content-Type" = "application/json"), timeout(600))
+stop_for_status(answer)
+took <- proc.time() - began
+peak <- grep("VmHWM", readLines("/proc/self/status"), value = TRUE)
+cat(sprintf("[%f, %f, %f]", took[["elapsed"]], took[["user.self"]] + took[["sys.self"]],
+            as.numeric(gsub("[^0-9]", "", peak)) / 1024))
+"""
+"""The data frame goes whole into one text, as RSocrata's write.socrata makes it (toJSON, one request)."""
 WORK = {
     "sodapy": """
 import pyarrow.parquet as pq
@@ -162,7 +183,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--end-to-end", action="store_true")
-    parser.add_argument("--only", nargs="*", default=list(WORK), choices=list(WORK))
+    ways = [*list(WORK)[:2], *([R_WAY] if _r_is_there() else []), *list(WORK)[2:]]
+    parser.add_argument("--only", nargs="*", default=ways, choices=ways)
     parser.add_argument("--large", type=float, metavar="GB")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -170,7 +192,7 @@ def main() -> None:
         if given.large:
             _large(folder, given.large)
             return
-        _make(folder, given.rows)
+        _make(folder, given.rows, csv=R_WAY in given.only)
         with sink(folder, given.rows) as (facts, counted):
             found = _measure(given.only, facts, given.repeat, counted)
             _report("into the counting server", found)
@@ -183,11 +205,26 @@ def main() -> None:
                 _report("against the embedded portal", _measure(both, facts, given.repeat, [0]))
 
 
-def _make(folder: Path, rows: int, *, other: bool = True) -> None:
-    """The table, and one of which a little is other."""
+def _r_is_there() -> bool:
+    """Whether R, jsonlite and httr are on this machine."""
+    if shutil.which("Rscript") is None:
+        return False
+    asked = (
+        "stopifnot(requireNamespace('jsonlite', quietly = TRUE), requireNamespace('httr', quietly = TRUE))"
+    )
+    return (
+        subprocess.run(["Rscript", "--vanilla", "-e", asked], capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+def _make(folder: Path, rows: int, *, other: bool = True, csv: bool = False) -> None:
+    """The table, also as CSV for R, and one of which a little is other."""
     made = ROWS_SQL.format(rows=rows)
     with tables.connect(folder, threads=2) as connection:
         tables.write(connection, made, COLUMNS, folder / "rows.parquet")
+        if csv:
+            connection.execute(f"COPY ({made}) TO '{folder / 'rows.csv'}' (FORMAT csv)")
         if other:
             query = OTHER_SQL.format(rows=made, row="CAST(id AS BIGINT)")
             tables.write(connection, query, COLUMNS, folder / "other.parquet")
@@ -214,7 +251,7 @@ def _measure(
     for _ in range(repeat):
         for name in names:
             counted[0] = 0
-            command = [sys.executable, "-c", MEASURED.format(work=WORK[name]), json.dumps(facts)]
+            command = _command(name, facts)
             done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
             if done.returncode:
                 raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
@@ -222,16 +259,25 @@ def _measure(
     return found
 
 
+def _command(name: str, facts: dict[str, Any]) -> list[str]:
+    if name != R_WAY:
+        return [sys.executable, "-c", MEASURED.format(work=WORK[name]), json.dumps(facts)]
+    address = f"https://{facts['domain']}/resource/{facts['uid']}.json"
+    csv = str(Path(facts["table"]).with_suffix(".csv"))
+    given = [csv, address, facts["user"], facts["password"], facts["certificate"]]
+    return ["Rscript", "--vanilla", "-e", R_PROGRAM, *given]
+
+
 def _report(where: str, found: dict[str, list[list[float]]]) -> None:
     print(f"\n{where}")
-    print(f"{'':12}{'seconds':>10}{'CPU s':>10}{'to ctnb':>10}{'MB memory':>12}{'MB arrived':>12}")
+    print(f"{'':13}{'seconds':>10}{'CPU s':>10}{'to ctnb':>10}{'MB memory':>12}{'MB arrived':>12}")
     medians = {
         name: [statistics.median(column) for column in zip(*runs, strict=True)]
         for name, runs in found.items()
     }
     ours = medians.get("ctnb", [float("nan")])[0]
     for name, (seconds, cpu, memory, arrived) in medians.items():
-        print(f"{name:12}{seconds:10.2f}{cpu:10.2f}{seconds / ours:10.2f}{memory:12.0f}{arrived:12.1f}")
+        print(f"{name:13}{seconds:10.2f}{cpu:10.2f}{seconds / ours:10.2f}{memory:12.0f}{arrived:12.1f}")
 
 
 @contextmanager
