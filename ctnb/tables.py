@@ -192,11 +192,8 @@ def open_table(path: Path, *, file_digest: str | None = None, digest: str | None
         raise RecordBroken(
             f"The table {path.name} is missing.", hint="Run the dataset again from the read step."
         )
-    if file_digest and digests.of_file(path) != file_digest:
-        raise RecordBroken(
-            f"The table {path.name} changed after the step that wrote it.",
-            hint="Somebody or something wrote to the work folder; run the dataset again from the read step.",
-        )
+    if file_digest:
+        _check_file(path, file_digest)
     with connect() as connection:
         table = _measured(connection, path, open_columns(path))
     if digest and table.digest != digest:
@@ -204,6 +201,19 @@ def open_table(path: Path, *, file_digest: str | None = None, digest: str | None
             f"The content of {path.name} is not what its step wrote.", hint="Run the dataset again."
         )
     return table
+
+
+def check_file(table: Table) -> None:
+    """Raise RecordBroken when the file of `table` is not what it was when it was opened."""
+    _check_file(table.path, table.file_digest)
+
+
+def _check_file(path: Path, file_digest: str) -> None:
+    if not path.is_file() or digests.of_file(path) != file_digest:
+        raise RecordBroken(
+            f"The table {path.name} changed after the step that wrote it.",
+            hint="Somebody or something wrote to the work folder; run the dataset again from the read step.",
+        )
 
 
 def empty_cells(table: Table) -> list[int]:

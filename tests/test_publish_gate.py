@@ -10,9 +10,19 @@ import pytest
 import requests
 from portal_fixture import Running, running_portal
 
-from ctnb import datasets, deciding, records, releases, settings, verification
+from ctnb import (
+    datasets,
+    deciding,
+    publishing,
+    records,
+    releases,
+    reviewing,
+    settings,
+    tables,
+    verification,
+)
 from ctnb.embedded.accounts import add_account
-from ctnb.errors import UsageError
+from ctnb.errors import RecordBroken, UsageError
 from ctnb.kernels.pools import KernelPool
 from ctnb.portals import local
 from ctnb.settings import Project
@@ -100,6 +110,28 @@ def test_published_rows_go_only_for_a_reason(tmp_path: Path, pool: KernelPool) -
         ("rows-removed", "overridden")
     ]
     assert went.plan and (went.plan.removal_by, went.plan.removal_reason) == ("a person", fp.GONE[1])
+
+
+@pytest.mark.parametrize("mode", ["upsert", "replace"])
+def test_a_file_that_changes_after_its_review_is_not_sent(tmp_path: Path, mode: str) -> None:
+    """The rows that were reviewed are the rows that go, whatever was put in their place meanwhile."""
+    project = fp.make(tmp_path, mode=mode)
+    dataset = datasets.dataset(fp.SLUG, project.notebooks)
+    columns = dataset.contract.published_columns
+    made = []
+    for name, town in (("table", "Bolton"), ("other", "Secretville")):
+        with tables.connect(tmp_path) as connection:
+            query = f"SELECT '{town}' AS town, 12 AS people"
+            made.append(tables.write(connection, query, columns, tmp_path / f"{name}.parquet"))
+    table, other = made
+    with local.running(project):
+        review = reviewing.review(project, dataset, table, run="run-1", portal="local")
+        other.path.replace(table.path)
+        with pytest.raises(RecordBroken, match="changed after"):
+            publishing.publish(project, dataset, table, review, "local", release="run-1-1")
+        with publishing.target(project, dataset, "local") as there:
+            found = there.portal.there(there.dataset_id or "")
+    assert found is None or found.rows == 0
 
 
 @pytest.mark.slow

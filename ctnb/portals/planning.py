@@ -116,13 +116,19 @@ class Planned:
         return self.wanted.files if any(one.todo for one in self.files) else None
 
     def changes(self, token: str) -> list[Change]:
-        """What has to be sent, in this order; nothing when the portal has what it must have."""
+        """
+        What has to be sent, in this order; nothing when the portal has what it must have.
+
+        Raises RecordBroken when the table's file is another than the one that was opened, and reviewed.
+        """
         if self.plan.before == self.plan.expected:
             return []
         wanted = self.wanted
-        return differences.changes(
+        made = differences.changes(
             self.connection, wanted.mode, wanted.table, wanted.fields, wanted.key, token, self.folder
         )
+        tables.check_file(wanted.table)  # the plan and the changes were read from it since it was opened
+        return made
 
     def settled(self) -> Planned:
         """The plan when what is there turns out to be what was to be there: nothing is left to do."""
