@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ctnb import documents, ledger, records
+from ctnb import digests, documents, ledger, records
 from ctnb.datasets import Dataset
-from ctnb.errors import SettingsInvalid
+from ctnb.errors import RecordBroken, SettingsInvalid
 from ctnb.ledger import Entry
 from ctnb.records import ReleaseFacts, RunRecord
 from ctnb.settings import Project
@@ -88,14 +88,41 @@ class Listed:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The releases of a dataset, as far as its records and the ledger verify."""
+
+    releases: tuple[Listed, ...]
+    """Newest first."""
+    broken: tuple[str, ...]
+    """What does not verify, a sentence each; what it would have said is missing from the list."""
+
+    def raise_if_broken(self) -> None:
+        """Raise RecordBroken when something does not verify."""
+        if self.broken:
+            raise RecordBroken(
+                "The list may lack releases, or what was done to them since: " + " ".join(self.broken),
+                hint="ctnb runs verify names every file that does not verify. Restore those from a copy.",
+            )
+
+
 def listed(project: Project, slug: str) -> list[Listed]:
     """The releases of a dataset, newest first. Raises RecordBroken when a record or the ledger does not verify."""
-    found = list(reversed(of_dataset(project, slug)))
+    found = listing(project, slug)
+    found.raise_if_broken()
+    return list(found.releases)
+
+
+def listing(project: Project, slug: str) -> Listing:
+    """The releases of a dataset, newest first, and what of its records and the ledger does not verify."""
+    entries, broken = _verified(project)
+    known, more = _readable(project, slug, entries)
+    found = sorted(known, key=lambda one: one.facts.at, reverse=True)
     newest_of: dict[str, str] = {}
     for one in found:
         newest_of.setdefault(one.facts.portal, one.facts.release)
-    acts = _last_acts(project, slug)
-    return [
+    acts = _last_acts(entries, slug)
+    lines = [
         Listed(
             one.facts.release, one.facts.at, one.facts.portal, one.facts.mode, one.facts.rows_after, one.by,
             one.restores, newest and not down, one.path.is_file(), down,
@@ -104,13 +131,43 @@ def listed(project: Project, slug: str) -> list[Listed]:
         for newest in [newest_of[one.facts.portal] == one.facts.release]
         for down in [_taken_down(one, acts) if newest else ""]
     ]  # fmt: skip
+    return Listing(tuple(lines), (*broken, *more))
 
 
-def _last_acts(project: Project, slug: str) -> dict[str, Entry]:
+def _verified(project: Project) -> tuple[list[Entry], list[str]]:
+    """The lines of the ledger up to the first that does not verify, and what is wrong with that."""
+    found: list[Entry] = []
+    try:
+        for entry in ledger.entries(project.ledger):
+            found.append(entry)
+    except RecordBroken as error:
+        return found, [f"{error.what} What later lines say was not read."]
+    return found, []
+
+
+def _readable(project: Project, slug: str, entries: Iterable[Entry]) -> tuple[list[Release], list[str]]:
+    """The releases whose records can be read, and which records cannot, or are not what the ledger sealed."""
+    seals = {str(entry.facts["run"]): str(entry.facts["digest"]) for entry in entries if entry.kind == "seal"}
+    found, broken = [], []
+    for path in sorted(project.runs.glob(f"{slug}/*/run.json")):
+        try:
+            record = records.load(path)
+        except RecordBroken as error:
+            broken.append(error.what)
+            continue
+        if record.release:
+            found.append(_release(project, record))
+        sealed = seals.get(record.run)
+        if sealed and record.status in records.ENDED and digests.of_file(path) != sealed:
+            broken.append(f"{path.parent.name}/run.json is not what the ledger sealed.")
+    return found, broken
+
+
+def _last_acts(entries: Iterable[Entry], slug: str) -> dict[str, Entry]:
     """What last took the dataset's rows down, or brought them back, by portal."""
     return {
         str(entry.facts.get("portal")): entry
-        for entry in ledger.entries(project.ledger)
+        for entry in entries
         if entry.kind == LIFE
         and entry.facts.get("dataset") == slug
         and entry.facts.get("what") in _DOWN | _BACK

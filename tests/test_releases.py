@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from conftest import CTNB_YML, SLUG
 from record_examples import released, written
 
-from ctnb import datasets, ledger, releases, settings, tables, withdrawals
+from ctnb import datasets, ledger, records, releases, settings, tables, withdrawals
+from ctnb.cli.main import cli
 from ctnb.contracts.columns import Column
-from ctnb.errors import SettingsInvalid
+from ctnb.errors import RecordBroken, SettingsInvalid
 from ctnb.settings import Project
 
 SOCRATA = "portals:\n  state:\n    kind: socrata\n    url: https://portal.example.org\n"
@@ -120,3 +122,28 @@ def test_the_rows_of_old_releases_are_deleted_and_a_line_says_so(outside: Projec
     assert [one.kept for one in releases.listed(project, SLUG)] == [True, True, False]
     (line,) = ledger.entries(project.ledger)
     assert (line.kind, line.facts["releases"]) == ("rows deleted", ["r1"])
+
+
+def test_what_does_not_verify_is_told_beside_what_does(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed line of the ledger, a record that is none and one that was changed: the rest is listed, and 4."""
+    for number in (1, 2, 3):
+        records.seal(project, written(project, number, status="released", release=released(number)))
+    runs = sorted(project.runs.glob(f"{SLUG}/*/run.json"))
+    runs[0].write_text(runs[0].read_text(encoding="utf-8").replace("pat", "sam"), encoding="utf-8")
+    runs[1].write_text("{}", encoding="utf-8")
+    found = releases.listing(project, SLUG)
+    assert [one.release for one in found.releases] == ["r3", "r1"]
+    assert [text.split("/", 1)[-1] for text in found.broken] == [
+        "run.json is not what the ledger sealed.", "run.json is not a record of a run.",
+    ]  # fmt: skip
+    lines = project.ledger.read_bytes().splitlines(keepends=True)
+    project.ledger.write_bytes(lines[0] + lines[1].replace(b'"seq":2', b'"seq":7') + lines[2])
+    monkeypatch.chdir(project.root)
+    done = CliRunner().invoke(cli, ["releases", SLUG])
+    assert done.exit_code == RecordBroken.exit_code
+    assert ["r3" in done.output, "r1" in done.output, "r2" in done.output] == [True, True, False]
+    assert isinstance(done.exception, RecordBroken | SystemExit)
+    with pytest.raises(RecordBroken, match=r"ledger\.jsonl, line 2: .* What later lines say was not read"):
+        releases.listed(project, SLUG)

@@ -21,17 +21,19 @@ def releases(slug: str, json_: bool) -> None:
 
     project = settings.project()
     datasets.dataset(slug, project.notebooks)
-    listed = kept.listed(project, slug)
+    found = kept.listing(project, slug)
     if json_:
-        printing.as_json({"releases": [one.to_json() for one in listed]})
-        return
-    if not listed:
+        told = {"releases": [one.to_json() for one in found.releases], "broken": list(found.broken)}
+        printing.as_json(told)
+    elif found.releases:
+        rows = [
+            [one.release, one.at[:19] + "Z", one.portal, one.mode, one.rows, one.by, one.state]
+            for one in found.releases
+        ]
+        printing.table(["release", "at", "portal", "mode", "rows", "by", ""], rows)
+    elif not found.broken:
         click.echo(f"{slug} has no release yet.")
-        return
-    rows = [
-        [one.release, one.at[:19] + "Z", one.portal, one.mode, one.rows, one.by, one.state] for one in listed
-    ]
-    printing.table(["release", "at", "portal", "mode", "rows", "by", ""], rows)
+    found.raise_if_broken()
 
 
 @click.command()
