@@ -245,6 +245,22 @@ def test_going_public_is_a_second_decision(
 
 
 @pytest.mark.slow
+def test_rows_that_are_to_be_private_do_not_go_to_a_public_dataset(
+    tmp_path: Path, pool: KernelPool, portal: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for the moment until it is made private: the plan stops, and says how to take it down first."""
+    project = outside(tmp_path, portal, monkeypatch)
+    fp.change(project, "dataset.yml", "  public: true\n", "  public: false\n")
+    uid = portal.create(("town", "text"), ("people", "number"), key="town", public=True)
+    dataset = datasets.dataset(fp.SLUG, project.notebooks)
+    releases.note_dataset_id(project, dataset, "state", uid)
+    done = fp.run(project, pool)
+    assert (done.status, done.release) == ("failed", None)
+    assert "it is public on state, and private by dataset.yml" in done.reason
+    assert portal.rows(uid) == []
+
+
+@pytest.mark.slow
 def test_rows_of_a_draft_that_was_refused_are_never_added_to(
     tmp_path: Path, pool: KernelPool, portal: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

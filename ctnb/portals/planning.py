@@ -262,6 +262,11 @@ def _plan(
         else ()
     )
     found = [*problems]
+    if there is not None and there.public and not wanted.public and not wanted.may_open:
+        found.append(
+            f"it is public on {target.portal.name}, and private by dataset.yml: everybody would see the rows before "
+            "it is made private (take it down first: ctnb portal unpublish; or say portal: public: true)"
+        )
     if removal.problem:
         found.append(removal.problem)
     if missing and wanted.words == "needed" and wanted.public:
