@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from ctnb import tables
+import pytest
+
+from ctnb import digests, tables
+from ctnb.attachments import Copy
 from ctnb.contracts.columns import Column
 from ctnb.contracts.publication import Metadata
-from ctnb.portals.interface import Change, Described, Kind, Portal, Sent
+from ctnb.errors import PublishRefused
+from ctnb.portals import attaching
+from ctnb.portals.interface import Attachments, Change, Described, Kind, Portal, Sent
 from ctnb.portals.journal import Journal
 from ctnb.tables import Table
 
@@ -53,6 +58,24 @@ class Place:
         token = token or f"token-{next(NUMBERS)}"
         change = Change(kind, self.table(rows, columns), COLUMNS, self.key, token, less)
         return self.portal.send(self.dataset_id, change, self.journal)
+
+    def attach(self, *files: Copy, known: Mapping[str, str] | None = None) -> None:
+        """Attach `files`; `known` are the digests of what earlier releases attached."""
+        wanted = Attachments(files, known or {}, attaching.sent(self.journal))
+        self.portal.attach(self.dataset_id, wanted, f"token-{next(NUMBERS)}", self.journal)
+
+    def copy(self, name: str, content: bytes) -> Copy:
+        """A reviewed copy of a file."""
+        path = self.folder / f"copy-{next(NUMBERS)}"
+        path.write_bytes(content)
+        return Copy(name, len(content), digests.of_bytes(content), path)
+
+    def attached(self) -> dict[str, str]:
+        """Name and digest of what is attached."""
+        found = self.portal.attached(self.dataset_id)
+        told = {one.name: self.portal.attachment_digest(self.dataset_id, one) for one in found}
+        assert len(told) == len(found)
+        return told
 
     def rows(self) -> list[tuple[object, ...]]:
         """What the portal has, sorted."""
@@ -126,6 +149,53 @@ class Replaces:
         place.send("replace", START)
         place.portal.settle(place.dataset_id, Journal(place.folder / "none.jsonl"))
         assert place.rows() == ALL
+
+    def test_files_are_attached_changed_and_taken_away(self, place: Place) -> None:
+        """Each under its name, once, with its bytes; rows stay as they are."""
+        place.send("replace", START)
+        guide, readme, better = (
+            place.copy("guide.pdf", b"%PDF-1.7 a guide"), place.copy("READ ME.txt", b"first words"),
+            place.copy("READ ME.txt", b"better words"),
+        )  # fmt: skip
+        for files in ((guide, readme), (guide, readme), (guide, better), (better,), ()):
+            place.attach(*files)
+            assert place.attached() == {one.name: one.digest for one in files}
+        assert place.rows() == ALL
+
+    def test_files_that_others_attached_stay(self, place: Place) -> None:
+        """Unless the contract lists one of the same name."""
+        place.send("replace", START)
+        place.attach(place.copy("theirs.txt", b"by hand"), place.copy("both.txt", b"by hand, too"))
+        by_hand, ours = Journal(place.folder / "ours.jsonl"), place.copy("both.txt", b"by contract")
+        place.journal = by_hand  # which never saw what was sent
+        place.attach(ours)
+        assert place.attached() == {"theirs.txt": digests.of_bytes(b"by hand"), "both.txt": ours.digest}
+        place.attach()
+        assert list(place.attached()) == ["theirs.txt"]
+
+    def test_files_change_with_the_rows(self, place: Place) -> None:
+        """In the same change where the portal can; whatever is left to do is done afterwards, once."""
+        place.send("replace", START)
+        files = Attachments((place.copy("guide.pdf", b"%PDF-1.7 a guide"),))
+        rows = place.table("('09', 'Elsewhere', 9)")
+        change = Change("replace", rows, COLUMNS, place.key, f"token-{next(NUMBERS)}", files=files)
+        for _ in range(2):
+            place.portal.send(place.dataset_id, change, place.journal)
+            place.portal.attach(place.dataset_id, files, change.token, place.journal)
+        assert (place.rows(), place.attached()) == (
+            [("09", "Elsewhere", 9)], {"guide.pdf": files.wanted[0].digest}
+        )  # fmt: skip
+        found = attaching.read_back(place.portal, place.dataset_id, files)
+        assert list(found) == ["guide.pdf"]
+        assert attaching.compare(place.portal, place.dataset_id, files)[0].verdict == "unchanged"
+
+    def test_a_file_with_other_bytes_than_were_sent_is_no_release(self, place: Place) -> None:
+        """Read back and compared, by name alone in what is said."""
+        place.send("replace", START)
+        place.attach(place.copy("guide.pdf", b"other bytes"))
+        files = Attachments((place.copy("guide.pdf", b"%PDF-1.7 a guide"),))
+        with pytest.raises(PublishRefused, match=r"1 of the attachments read back are not .*: guide\.pdf"):
+            attaching.read_back(place.portal, place.dataset_id, files)
 
 
 class Keyed(Replaces):

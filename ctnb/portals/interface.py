@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from ctnb.attachments import Copy
 from ctnb.contracts.columns import Column
 from ctnb.contracts.publication import Metadata
 from ctnb.tables import Table
@@ -70,6 +71,27 @@ class There:
 
 
 @dataclass(frozen=True)
+class PortalFile:
+    """A file that is attached to a dataset on a portal."""
+
+    name: str
+    """Its file name."""
+    id: str
+    """What the portal calls its bytes, which never become others."""
+
+
+@dataclass(frozen=True)
+class Attachments:
+    """The files that are to be attached to a dataset; those that others attached stay."""
+
+    wanted: tuple[Copy, ...]
+    known: Mapping[str, str] = field(default_factory=dict)
+    """Plain digests of what releases attached, by the portal's id: read back and compared then."""
+    sent: Mapping[str, str] = field(default_factory=dict)
+    """The same of what was ever sent, compared or not."""
+
+
+@dataclass(frozen=True)
 class Change:
     """One change of a dataset's rows, which a portal takes whole or not at all where it can."""
 
@@ -83,12 +105,14 @@ class Change:
     """The idempotency key: the same for this change of this release, however often it is tried."""
     gone: Table | None = None
     """To upsert: the keys of rows that go in the same step, where the portal can do both at once."""
+    files: Attachments | None = None
+    """Files that are to change with the rows, where the portal can do both at once; `attach` does the rest."""
 
     def halves(self) -> tuple[Change, Change]:
         """The same as two changes, for a portal that cannot do both at once: rows that come, then rows that go."""
         if self.gone is None:
             raise ValueError("There is nothing to divide.")
-        come = replace(self, gone=None, token=f"{self.token}-upsert")
+        come = replace(self, gone=None, files=None, token=f"{self.token}-upsert")
         return come, replace(self, kind="delete", table=self.gone, gone=None, token=f"{self.token}-delete")
 
 
@@ -199,6 +223,23 @@ class Portal(Protocol):
 
         `journal` is written before each step that cannot be undone, and read to go on after a break. Raises
         PublishRefused when the portal rejects rows, with counts and columns, never cells.
+        """
+        ...
+
+    def attached(self, dataset_id: str) -> tuple[PortalFile, ...]:
+        """The files that are attached to the dataset."""
+        ...
+
+    def attachment_digest(self, dataset_id: str, file: PortalFile) -> str:
+        """SHA-256 of a file's bytes as the portal hands them out, plain; empty where it does not."""
+        ...
+
+    def attach(self, dataset_id: str, files: Attachments, token: str, journal: Journal) -> None:
+        """
+        Make `files` those that are attached, and leave alone what others attached under other names.
+
+        Twice is once. Files of a private dataset are as private as its rows. Raises RecordBroken where the copy of
+        one is not what was reviewed.
         """
         ...
 

@@ -45,6 +45,10 @@ class Journal:
         found = self._all()
         return found[-1] if found else None
 
+    def of_state(self, state: str) -> list[Mapping[str, Any]]:
+        """The steps of all changes in `state`, oldest first."""
+        return [step for step in self._all() if step.get("state") == state]
+
     def _all(self) -> list[Mapping[str, Any]]:
         if not self.path.is_file():
             return []

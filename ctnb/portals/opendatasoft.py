@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from ctnb import digests, tables
 from ctnb.clients.answers import understood
@@ -22,8 +22,9 @@ from ctnb.clients.opendatasoft import EXPLORE, Opendatasoft, PushPlace
 from ctnb.clients.waiting import Patience, watched
 from ctnb.contracts.columns import Column
 from ctnb.errors import PortalFailed, PublishRefused, UsageError
+from ctnb.portals import attaching, opendatasoft_attachments, opendatasoft_readers
 from ctnb.portals import opendatasoft_records as records
-from ctnb.portals.interface import Change, Described, Part, Sent, Summary, There
+from ctnb.portals.interface import Attachments, Change, Described, Part, PortalFile, Sent, Summary, There
 from ctnb.portals.opendatasoft_metadata import bring_up_to_date, configure, fields_of, key_of, said_of
 from ctnb.portals.opendatasoft_questions import summary, totals, where
 from ctnb.portals.undoing import Undo
@@ -101,7 +102,8 @@ class OpendatasoftPortal:
         return There(
             known.uid, known.title, f"{self.url}/explore/dataset/{known.slug}/", fields, key_of(live, steps),
             not known.restricted and live is not None, self.client.count(known.slug) if live else 0,
-            str(metas.get("data_processed") or ""), said_of(self.client, known.uid), self._audience(known),
+            str(metas.get("data_processed") or ""), said_of(self.client, known.uid),
+            opendatasoft_readers.audience(self.client, known.uid) if known.restricted else (),
         )  # fmt: skip
 
     def load(
@@ -196,17 +198,25 @@ class OpendatasoftPortal:
         if known.restricted == public:
             self.client.ask("PUT", f"/datasets/{known.uid}/", {"is_restricted": not public})
 
-    @understood
     def share(self, dataset_id: str, people: Sequence[str]) -> None:
         """Let exactly these accounts (mail addresses) read the dataset while it is restricted. Raises PortalFailed."""
-        path, kept = f"/datasets/{self._must(dataset_id).uid}/security/users/", set()
-        for mail in people:
-            found = self.client.ask("GET", f"{path}{quote(mail, safe='@')}/", missing=True)
-            found = found or self.client.ask("POST", path, {"user": {"username": mail}})
-            kept.add(str(found["user"]["username"]))
-        for name in self._readers(path):
-            if name not in kept:
-                self.client.ask("DELETE", f"{path}{quote(name, safe='@')}/", missing=True)
+        opendatasoft_readers.share(self.client, self._must(dataset_id).uid, people)
+
+    def attached(self, dataset_id: str) -> tuple[PortalFile, ...]:
+        """The files that are attached to the dataset. Raises PortalFailed."""
+        return opendatasoft_attachments.attached(self.client, self._must(dataset_id).uid)
+
+    def attachment_digest(self, dataset_id: str, file: PortalFile) -> str:
+        """SHA-256 of a file's bytes; empty where the portal does not hand them out. Raises PortalFailed."""
+        return opendatasoft_attachments.digest(self.client, self._must(dataset_id).uid, file)
+
+    def attach(self, dataset_id: str, files: Attachments, token: str, journal: Journal) -> None:
+        """Make `files` those that are attached. Raises RecordBroken, PortalFailed."""
+        known = self._must(dataset_id)
+        changes = attaching.compare(self, dataset_id, files)
+        opendatasoft_attachments.attach(self.client, known.uid, changes, f"{token}:files", journal)
+        if known.published and any(one.todo for one in changes):
+            self.client.ask("POST", f"/datasets/{known.uid}/publish_metadata/", busy=True)
 
     # -- between releases
 
@@ -465,24 +475,6 @@ class OpendatasoftPortal:
                 "The portal has no such dataset any more.", hint="Check the dataset's id in portal.yml."
             )
         return known
-
-    def _audience(self, known: _Known) -> tuple[str, ...]:
-        """Who else sees a restricted dataset, in words; a key that may only publish is not told."""
-        if not known.restricted:
-            return ()
-        try:
-            return tuple(
-                f"account {name}" for name in self._readers(f"/datasets/{known.uid}/security/users/")
-            )
-        except PortalFailed as error:
-            if getattr(error, "status", None) != 403:
-                raise
-        return ("accounts that the portal does not name to this key",)
-
-    def _readers(self, path: str) -> list[str]:
-        """Who else may read a restricted dataset, by the names of the accounts."""
-        listed = self.client.listed(path)
-        return [name for one in listed if (name := str((one.get("user") or {}).get("username") or ""))]
 
 
 def _kinds(columns: Sequence[Column]) -> list[tuple[str, Kind]]:

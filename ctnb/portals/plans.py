@@ -24,6 +24,17 @@ class Mapped:
 
 
 @dataclass(frozen=True)
+class AttachedFile:
+    """A file beside the rows, and what becomes of it."""
+
+    name: str
+    verdict: str
+    """added, changed, unchanged or removed."""
+    size: int
+    """Bytes of the file that is to be there; 0 for one that goes."""
+
+
+@dataclass(frozen=True)
 class Removal:
     """What a plan takes away of published rows, and who says that it may."""
 
@@ -74,6 +85,8 @@ class Plan:
     views: tuple[str, ...] = ()
     """Filtered views that are made or brought up to date."""
     notes: tuple[str, ...] = ()
+    attachments: tuple[AttachedFile, ...] = ()
+    """Files beside the rows; those that others attached are left alone and not listed."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,7 @@ def plan_from_json(said: Mapping[str, Any]) -> Plan:
     made: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in said.items()}
     made["mapping"] = tuple(Mapped(**one) for one in said["mapping"])
     made["removal"] = Removal(**said["removal"])
+    made["attachments"] = tuple(AttachedFile(**one) for one in said["attachments"])
     return Plan(**made)
 
 

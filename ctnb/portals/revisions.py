@@ -12,18 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ctnb.clients.dsmapi import Action, Dsmapi, Revision, Source, approval_awaited
+from ctnb.clients.dsmapi import Action, Dsmapi, Output, Revision, Source, approval_awaited
 from ctnb.errors import PortalFailed, PublishRefused
-from ctnb.portals import uploads
+from ctnb.portals import attaching, uploads
 from ctnb.portals.interface import Change, Sent
 from ctnb.portals.journal import Journal
+from ctnb.portals.socrata_attachments import Filing
 from ctnb.portals.uploads import Upload
 
 NOTES = "Sent by ctnb. "
 """How the notes of ctnb's revisions begin; the token follows."""
 
 FILENAME = "rows.csv"
-LEFT_OPEN = ("opening", "uploading", "chunk", "applying", "submitted")
+LEFT_OPEN = ("opening", "uploading", "chunk", attaching.SENT, "applying", "submitted")
 """The states after which a revision may still be open."""
 
 ACTIONS: Mapping[str, Action] = {
@@ -37,19 +38,34 @@ class Sending:
 
     dsmapi: Dsmapi
     dataset_id: str
-    change: Change
+    change: Change | None
+    """None: files change, and no rows."""
     known: Mapping[str, Mapping[str, Any]]
     """The portal's columns by field name, whose formats stay."""
     journal: Journal
+    token: str
+    """The idempotency key."""
+    filing: Filing | None = None
+    """Files that are attached by the same revision."""
 
     @property
     def notes(self) -> str:
         """What finds the revision again."""
-        return NOTES + self.change.token
+        return NOTES + self.token
+
+    @property
+    def action(self) -> Action:
+        """What the revision does."""
+        return ACTIONS[self.change.kind] if self.change else "update"
+
+    @property
+    def rows(self) -> int:
+        """How many rows go with it."""
+        return self.change.table.rows if self.change else 0
 
     def note(self, state: str, **facts: Any) -> None:
         """Write a step down before it is taken."""
-        self.journal.note(self.change.token, state, **facts)
+        self.journal.note(self.token, state, **facts)
 
 
 def send(sending: Sending) -> Sent:
@@ -75,7 +91,7 @@ def send(sending: Sending) -> Sent:
         return _carry_out(sending, revision)
     _supersede(sending.dsmapi, sending.dataset_id, but=sending.notes)
     sending.note("opening")
-    revision = sending.dsmapi.open(sending.dataset_id, ACTIONS[sending.change.kind], sending.notes)
+    revision = sending.dsmapi.open(sending.dataset_id, sending.action, sending.notes)
     return _carry_out(sending, revision)
 
 
@@ -115,28 +131,41 @@ def _supersede(dsmapi: Dsmapi, dataset_id: str, but: str = "") -> None:
 
 
 def _carry_out(sending: Sending, revision: Revision) -> Sent:
-    """Upload, transform, check, apply."""
-    upload = uploads.prepare(sending.change.table)
-    source, size, requests = _uploaded(sending, revision, upload)
-    source = sending.dsmapi.parsed(source)
-    if len(source.columns) != len(sending.change.table.columns):
-        raise PortalFailed("The portal read other columns than were sent.", hint="Try again.")
-    wanted = upload.output_columns(source.columns, sending.change.key, sending.known)
-    output = sending.dsmapi.transform(source, wanted)
-    _check(sending, revision, source, output.errors, output.rows)
+    """Upload, transform, check, attach, apply."""
+    output, size, requests = None, 0, 0
+    if sending.change:
+        output, size, requests = _brought(sending, sending.change, revision)
+    if sending.filing:
+        there = attaching.arrived(sending.journal.steps(sending.token), revision.seq)
+        sending.filing.put(sending.dsmapi, revision, there, sending.note)
     sending.note("applying", revision=revision.seq)
-    job = sending.dsmapi.apply(revision, output.id)
+    job = sending.dsmapi.apply(revision, output)
     if job is None:
         sending.note("submitted", revision=revision.seq)
         raise approval_awaited(revision)
     sending.dsmapi.applied(revision, job)
     sending.note("applied", revision=revision.seq)
-    return Sent(sending.change.table.rows, size, requests, reference=str(revision.seq))
+    return Sent(sending.rows, size, requests, reference=str(revision.seq))
 
 
-def _uploaded(sending: Sending, revision: Revision, upload: Upload) -> tuple[Source, int, int]:
+def _brought(sending: Sending, change: Change, revision: Revision) -> tuple[int, int, int]:
+    """The output schema that holds every row of `change`, the bytes sent now and in how many requests."""
+    upload = uploads.prepare(change.table)
+    source, size, requests = _uploaded(sending, change, revision, upload)
+    source = sending.dsmapi.parsed(source)
+    if len(source.columns) != len(change.table.columns):
+        raise PortalFailed("The portal read other columns than were sent.", hint="Try again.")
+    wanted = upload.output_columns(source.columns, change.key, sending.known)
+    output = sending.dsmapi.transform(source, wanted)
+    _check(sending, change, revision, source, output)
+    return output.id, size, requests
+
+
+def _uploaded(
+    sending: Sending, change: Change, revision: Revision, upload: Upload
+) -> tuple[Source, int, int]:
     """The source with every byte of the file, the bytes sent now and in how many requests."""
-    begun = _begun(sending, revision)
+    begun = _begun(sending, change, revision)
     if begun is not None:
         source, chunk_bytes, parallel, arrived = begun
         if source.committed:
@@ -149,7 +178,7 @@ def _uploaded(sending: Sending, revision: Revision, upload: Upload) -> tuple[Sou
         # the portal does not know that upload any more: begin another
     source = sending.dsmapi.add_source(revision, FILENAME)
     chunk_bytes, parallel = sending.dsmapi.initiate(source, uploads.CONTENT_TYPE)
-    file = uploads.file_of(sending.change.table)
+    file = uploads.file_of(change.table)
     sending.note("uploading", revision=revision.seq, source=source.id, chunk_bytes=chunk_bytes,
                  parallel=parallel, file=file)  # fmt: skip
     return _sent(sending, source, upload, chunk_bytes, parallel, frozenset())
@@ -170,11 +199,13 @@ def _sent(
     return source, sent, made
 
 
-def _begun(sending: Sending, revision: Revision) -> tuple[Source, int, int, frozenset[int]] | None:
+def _begun(
+    sending: Sending, change: Change, revision: Revision
+) -> tuple[Source, int, int, frozenset[int]] | None:
     """The upload that an earlier attempt began from the same file, and the chunks that had arrived."""
-    steps = sending.journal.steps(sending.change.token)
+    steps = sending.journal.steps(sending.token)
     begun = [step for step in steps if step["state"] == "uploading" and step["revision"] == revision.seq]
-    if not begun or begun[-1]["file"] != uploads.file_of(sending.change.table):
+    if not begun or begun[-1]["file"] != uploads.file_of(change.table):
         return None
     last = begun[-1]
     try:
@@ -191,18 +222,17 @@ def _begun(sending: Sending, revision: Revision) -> tuple[Source, int, int, froz
     return source, int(last["chunk_bytes"]), int(last["parallel"]), arrived
 
 
-def _check(
-    sending: Sending, revision: Revision, source: Source, errors: Mapping[str, int], rows: int
-) -> None:
+def _check(sending: Sending, change: Change, revision: Revision, source: Source, output: Output) -> None:
     """No row may be set aside: the portal would apply the others. Raises PublishRefused."""
-    ours = {column.name for column in sending.change.table.columns}  # another name may be a cell
+    ours = {column.name for column in change.table.columns}  # another name may be a cell
     problems = [
-        f"{count:,} cells of {name if name in ours else 'some column'}" for name, count in errors.items()
+        f"{count:,} cells of {name if name in ours else 'some column'}"
+        for name, count in output.errors.items()
     ]
     if source.wrong_rows:
         problems.append(f"{source.wrong_rows:,} rows with other than {len(source.columns)} cells")
-    if not problems and rows != sending.change.table.rows:
-        problems.append(f"{abs(rows - sending.change.table.rows):,} rows more or less than were sent")
+    if not problems and output.rows != change.table.rows:
+        problems.append(f"{abs(output.rows - change.table.rows):,} rows more or less than were sent")
     if problems:
         sending.dsmapi.discard(revision)
         raise PublishRefused(
@@ -213,9 +243,9 @@ def _check(
 
 def _submitted(sending: Sending, revision: Revision) -> bool:
     """Whether an earlier attempt handed the revision to the portal's approver."""
-    last = sending.journal.last(sending.change.token)
+    last = sending.journal.last(sending.token)
     return last is not None and last["state"] == "submitted" and last["revision"] == revision.seq
 
 
 def _already(sending: Sending, revision: Revision) -> Sent:
-    return Sent(sending.change.table.rows, 0, 0, already=True, reference=str(revision.seq))
+    return Sent(sending.rows, 0, 0, already=True, reference=str(revision.seq))

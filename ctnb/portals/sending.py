@@ -6,13 +6,13 @@ The token is the same however often one change is tried, so that a portal that h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
 from ctnb.errors import PublishRefused
-from ctnb.portals import readback
+from ctnb.portals import attaching, readback
 from ctnb.portals.journal import Journal
 from ctnb.portals.planning import Planned, Target, Wanted
 from ctnb.portals.plans import Plan
@@ -36,6 +36,8 @@ class Delivered:
     """rows or summary: how they were compared."""
     version: str
     """The portal's version of exactly these rows; empty when they moved meanwhile, or it has none."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The portal's id of each attached file, by name, as they were read back."""
 
 
 def check(plan: Plan) -> None:
@@ -64,7 +66,7 @@ def send(
     target: Target, planned: Planned, token: str, journal: Journal, *, at_most_rows: int = READ_ROWS
 ) -> Delivered:
     """
-    Send the changes, read back and compare, set who may see it.
+    Send the changes, the files beside the rows with the last of them, read back and compare, set who may see it.
 
     Nothing is sent when the portal already has what the plan expects; new columns are added first. Up to
     `at_most_rows` rows are read back whole. Raises PublishRefused when the rows cannot be sent or what is read back
@@ -79,14 +81,19 @@ def send(
         added = [column for column in fields.columns if column.name in planned.plan.columns_added]
         portal.add_fields(dataset_id, [fields.as_field(column) for column in added])
     before = _version(target)
-    changes = planned.changes(token)
-    for change in changes:
-        portal.send(dataset_id, change, journal)
+    changes, files = planned.changes(token), planned.attaching
+    for place, change in enumerate(changes, 1):
+        with_files = files if place == len(changes) else None
+        portal.send(dataset_id, replace(change, files=with_files), journal)
+    if files:
+        portal.attach(dataset_id, files, token, journal)
     found, version = _read_back(target, planned, at_most_rows, waits_for=before if changes else None)
     readback.check(found)
+    wanted = planned.wanted.files
+    attached = attaching.read_back(portal, dataset_id, wanted) if wanted else {}
     journal.note(token, "compared", rows=found.rows_found)
     portal.set_public(dataset_id, planned.plan.public)
-    return Delivered(found.rows_found, found.how, version)
+    return Delivered(found.rows_found, found.how, version, attached)
 
 
 def _read_back(
