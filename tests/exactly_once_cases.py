@@ -18,6 +18,7 @@ from ctnb import (
     digests,
     flows,
     leases,
+    publishing,
     pushing,
     records,
     releases,
@@ -26,6 +27,7 @@ from ctnb import (
     stepfiles,
     tables,
 )
+from ctnb.contracts.columns import Column
 from ctnb.errors import CtnbError, PortalFailed
 from ctnb.settings import Project
 from ctnb.supervision import Supervisor
@@ -37,15 +39,15 @@ NEWER = {"Bolton": 15, "Canton": 16}
 SENT: Mapping[str, Mapping[str, int]] = {
     "replace": NEWER, "upsert": NEWER, "append": {"Canton": 16}, "delete": {"Bolton": 0}, "sync": NEWER,
     "create": NEWER, "replace-period": {"Canton": 14, "Durham": 16}, "restore": NEWER,
-    "push": NEWER,
+    "push": NEWER, "columns": {},
 }  # fmt: skip
 AFTER: Mapping[str, Mapping[str, int]] = {
     "replace": NEWER, "upsert": {"Andover": 12, **NEWER}, "append": {**START, "Canton": 16},
     "delete": {"Andover": 12}, "sync": NEWER, "create": NEWER,
-    "replace-period": {"Andover": 12, "Canton": 14, "Durham": 16}, "restore": START,
+    "replace-period": {"Andover": 12, "Canton": 14, "Durham": 16}, "restore": START, "columns": START,
     "push": {"Andover": 12, **NEWER},
 }  # fmt: skip
-MODES = {"create": "replace", "restore": "replace", "push": "upsert"}
+MODES = {"create": "replace", "restore": "replace", "push": "upsert", "columns": "replace"}
 """The mode of the contract, where the series is called otherwise."""
 
 CTNB_YML = {
@@ -91,6 +93,10 @@ columns:
 """
 PERIOD = "  period: {column: people, by: range}\n"
 
+NEW_COLUMNS = [
+    Column(name="share", type="percent", role="measure"), Column(name="year", type="integer", role="plain"),
+]  # fmt: skip
+
 Way = Literal["request", "revision", "pushed", "file"]
 
 
@@ -103,7 +109,7 @@ class Facts:
     environment: dict[str, str] = field(repr=False)
     """The portal's keys, under the names of ctnb.yml."""
     mode: str
-    """A mode of the contract, or create, restore or push."""
+    """A mode of the contract, or create, columns, restore or push."""
     key: bool
     """Whether rows have an identifier."""
     way: Way
@@ -255,6 +261,25 @@ class Restored(Case):
         restoring.restore(SLUG, to=first.facts.release, reason=WHY, project=project, pool=object())  # type: ignore[arg-type]
 
 
+class Widened(Case):
+    """A dataset that gets new columns, which takes a working copy of it."""
+
+    def publish(self) -> None:
+        """What comes before the rows when a contract has new columns."""
+        project = self.project()
+        dataset = datasets.dataset(SLUG, project.notebooks)
+        with publishing.target(project, dataset, PORTAL) as there:
+            journal = publishing.sending_journal(project, dataset, PORTAL)
+            there.portal.add_fields(there.dataset_id or "", NEW_COLUMNS, journal)
+
+    def found(self) -> dict[str, Any]:
+        """The rows, where the new columns are there, and how many datasets and copies there are."""
+        uid = releases.dataset_id(self.project(), datasets.dataset(SLUG, self.root / "notebooks"), PORTAL)
+        fields = [column["fieldName"] for column in self.ask("GET", f"/api/views/{uid}.json")["columns"]]
+        said = super().found()
+        return said if fields == ["town", "people", "share", "year"] else {**said, "rows": fields}
+
+
 class Pushed(Case):
     """A dataset with a release, to which records are pushed in two batches."""
 
@@ -275,7 +300,7 @@ class Pushed(Case):
             raise PortalFailed(f"{done.waiting} batches wait: {why}", hint="")
 
 
-_KINDS = {"restore": Restored, "push": Pushed}
+_KINDS = {"columns": Widened, "restore": Restored, "push": Pushed}
 
 
 def end(at: Supervisor) -> Any:

@@ -88,7 +88,9 @@ def socrata(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Itera
             "show": lambda: state.show(uid, [part], {}),
             "share": lambda: state.share(uid, [f"reader{next(NUMBERS)}@example.org"]),
             "add fields": lambda: state.add_fields(
-                uid, [Column(name=f"c{next(NUMBERS)}", type="text", role="plain")]
+                uid,
+                [Column(name=f"c{next(NUMBERS)}", type="text", role="plain")],
+                Journal(work / "columns.jsonl"),
             ),
         }
         yield Place(portal, acts, (running.key_secret, APP_TOKEN))

@@ -27,7 +27,7 @@ SERIES: list[tuple[str, bool, Way]] = [
     ("upsert", True, "revision"), ("delete", True, "request"), ("sync", True, "request"),
     ("sync", True, "revision"), ("create", False, "revision"), ("replace-period", True, "request"),
     ("replace-period", True, "revision"), ("replace-period", False, "revision"),
-    ("restore", True, "request"), ("push", True, "request"), ("replace", True, "pushed"),
+    ("columns", True, "request"), ("restore", True, "request"), ("push", True, "request"), ("replace", True, "pushed"),
     ("append", False, "pushed"), ("delete", True, "pushed"), ("sync", True, "pushed"),
     ("push", True, "pushed"), ("restore", True, "pushed"), ("replace", False, "file"), ("create", True, "file"),
 ]  # fmt: skip

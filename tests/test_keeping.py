@@ -26,6 +26,7 @@ from ctnb import (
 from ctnb.cli.main import cli
 from ctnb.contracts.columns import Column
 from ctnb.errors import PublishRefused
+from ctnb.portals.journal import Journal
 from ctnb.settings import Project
 
 WHY = "The office asked to take these counts down for a while."
@@ -124,7 +125,8 @@ def test_columns_that_cannot_be_kept_are_told_before(
 ) -> None:
     """A column that somebody added on the portal is none of the contract's."""
     with publishing.opened(project, "state") as there:
-        there.add_fields(uid, [Column(name="remark", type="text", role="plain")])
+        journal = Journal(project.root / "columns.jsonl")
+        there.add_fields(uid, [Column(name="remark", type="text", role="plain")], journal)
     write(portal, uid, {"permit": "P-1", "visits": "1", "remark": "Zyxwyn"})
     assert lifecycle.lost("permits", project=project).columns == 1
     monkeypatch.chdir(project.root)

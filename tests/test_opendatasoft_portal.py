@@ -387,9 +387,9 @@ def test_a_file_gets_new_columns_and_a_realtime_source_does_not(filed: Place, ke
     """The fields of a realtime source are those of its bootstrap data."""
     more = (*COLUMNS, Column(name="year", type="integer", role="plain"))
     filed.send("replace", START)
-    filed.portal.add_fields(filed.dataset_id, more[3:])
+    filed.portal.add_fields(filed.dataset_id, more[3:], filed.journal)
     wider = Place(filed.portal, filed.dataset_id, filed.journal, filed.folder, (), more)
     wider.send("append", "('04', 'Canton', 4, 2020)", "more")
     assert wider.rows() == [*((*row, None) for row in ALL), ("04", "Canton", 4, 2020)]
     with pytest.raises(PublishRefused, match="own pages alone: year"):
-        keyed.portal.add_fields(keyed.dataset_id, more[3:])
+        keyed.portal.add_fields(keyed.dataset_id, more[3:], keyed.journal)

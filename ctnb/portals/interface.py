@@ -213,8 +213,12 @@ class Portal(Protocol):
         """Bring title, description, metadata and columns' words up to date: read, changed, written."""
         ...
 
-    def add_fields(self, dataset_id: str, columns: Sequence[Column]) -> None:
-        """Add columns, empty in every row, to a dataset that is there; one that it has already stays as it is."""
+    def add_fields(self, dataset_id: str, columns: Sequence[Column], journal: Journal) -> None:
+        """
+        Add columns, empty in every row, to a dataset that is there; one that it has already stays as it is.
+
+        What is needed to go on after a break is noted beside `journal`.
+        """
         ...
 
     def send(self, dataset_id: str, change: Change, journal: Journal) -> Sent:

@@ -171,7 +171,7 @@ class OpendatasoftPortal:
         elif words and known.published:
             self.client.ask("POST", f"/datasets/{known.uid}/publish_metadata/", busy=True)
 
-    def add_fields(self, dataset_id: str, columns: Sequence[Column]) -> None:
+    def add_fields(self, dataset_id: str, columns: Sequence[Column], journal: Journal) -> None:
         """
         Add columns to a dataset that is a file: the next file has them.
 

@@ -79,7 +79,7 @@ def send(
     portal, dataset_id, fields = target.portal, target.dataset_id, planned.wanted.fields
     if planned.plan.columns_added:
         added = [column for column in fields.columns if column.name in planned.plan.columns_added]
-        portal.add_fields(dataset_id, [fields.as_field(column) for column in added])
+        portal.add_fields(dataset_id, [fields.as_field(column) for column in added], journal)
     before = _version(target)
     changes, files = planned.changes(token), planned.attaching
     for place, change in enumerate(changes, 1):

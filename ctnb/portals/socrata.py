@@ -11,27 +11,9 @@ from ctnb.clients.dsmapi import Dsmapi
 from ctnb.clients.socrata import Socrata, View
 from ctnb.contracts.columns import NUMERIC, Column
 from ctnb.errors import PortalFailed
-from ctnb.portals import (
-    attaching,
-    revisions,
-    socrata_attachments,
-    socrata_metadata,
-    socrata_views,
-    soda,
-)
-from ctnb.portals.interface import (
-    Attachments,
-    Change,
-    Described,
-    Part,
-    PortalField,
-    PortalFile,
-    Sent,
-    Summary,
-    There,
-)
+from ctnb.portals import revisions, socrata_copies, socrata_metadata, socrata_views, soda
+from ctnb.portals.interface import Change, Described, Part, PortalField, Sent, Summary, There
 from ctnb.portals.revisions import Sending
-from ctnb.portals.socrata_attachments import Filing
 from ctnb.values import TYPES
 
 if TYPE_CHECKING:
@@ -137,12 +119,10 @@ class SocrataPortal:
         """
         Carry out `change`: in one all-or-nothing request where twice is once and it fits, else by a revision.
 
-        Files that change with the rows are attached by the same revision, which such a change therefore becomes.
-        A revision cannot upsert and delete: where one request cannot, that becomes two, and readers see the state
-        between.
+        A revision cannot upsert and delete: such a change becomes two of them, and readers see the state between.
         Raises PublishRefused when the portal rejects rows, ApprovalAwaited, PortalFailed.
         """
-        fits = (change.gone or not change.files) and (change.kind == "replace" or change.key)
+        fits = change.kind == "replace" or change.key
         body = soda.encode_change(change, self._one_request_bytes) if fits else None
         if body is None and change.gone:
             done = [self.send(dataset_id, half, journal) for half in change.halves()]
@@ -151,9 +131,7 @@ class SocrataPortal:
             view = self.client.view(dataset_id)
             columns = view.document.get("columns", []) if view else []
             known = {str(column["fieldName"]): column for column in columns}
-            filing = Filing(self.client.exchange, dataset_id, change.files) if change.files else None
-            sending = Sending(self._dsmapi, dataset_id, change, known, journal, change.token, filing)
-            return revisions.send(sending)
+            return revisions.send(Sending(self._dsmapi, dataset_id, change, known, journal))
         revisions.supersede(self._dsmapi, dataset_id, journal)
         journal.note(change.token, "sending", bytes=len(body))
         gone = change.gone.rows if change.gone else 0
@@ -165,20 +143,6 @@ class SocrataPortal:
             self.client.upsert(dataset_id, body, gone)
         return Sent(change.table.rows + gone, len(body), 1)
 
-    def attached(self, dataset_id: str) -> tuple[PortalFile, ...]:
-        """The files that are attached to the dataset. Raises PortalFailed."""
-        return socrata_attachments.attached(self.client.exchange, dataset_id)
-
-    def attachment_digest(self, dataset_id: str, file: PortalFile) -> str:
-        """SHA-256 of a file's bytes as the portal hands them out. Raises PortalFailed."""
-        return socrata_attachments.digest(self.client.exchange, dataset_id, file)
-
-    def attach(self, dataset_id: str, files: Attachments, token: str, journal: Journal) -> None:
-        """Make `files` those that are attached, by a revision of its own. Raises ApprovalAwaited, PortalFailed."""
-        if any(one.todo for one in attaching.compare(self, dataset_id, files)):
-            filing = Filing(self.client.exchange, dataset_id, files)
-            revisions.send(Sending(self._dsmapi, dataset_id, None, {}, journal, f"{token}:files", filing))
-
     def set_public(self, dataset_id: str, public: bool) -> None:
         """Open the dataset to everybody, or close it. Raises PortalFailed."""
         self.client.set_public(dataset_id, public)
@@ -187,9 +151,9 @@ class SocrataPortal:
         """Let exactly these accounts (mail addresses) read the dataset while it is private. Raises PortalFailed."""
         socrata_views.share(self.client.exchange, dataset_id, people)
 
-    def add_fields(self, dataset_id: str, columns: Sequence[Column]) -> None:
+    def add_fields(self, dataset_id: str, columns: Sequence[Column], journal: Journal) -> None:
         """Add columns, empty in every row. Raises PublishRefused, PortalFailed."""
-        socrata_views.add_fields(self.client.exchange, dataset_id, columns)
+        socrata_copies.add_fields(self.client.exchange, dataset_id, columns, journal)
 
     def show(self, dataset_id: str, parts: Sequence[Part], known: Mapping[str, str]) -> dict[str, str]:
         """Make filtered views, or bring them up to date; returns their ids by name. Raises PortalFailed."""

@@ -1,8 +1,7 @@
 """
-What a Socrata portal keeps beside a dataset's rows: new columns, filtered views, and readers of a private dataset.
+What a Socrata portal keeps beside a dataset's rows: filtered views, and readers of a private dataset.
 
-Columns are added to a working copy, which then takes the dataset's place (dev.socrata.com, "Working copies"). A
-filtered view is a view with `modifyingViewUid` and SoQL in `queryString`.
+A filtered view is a view with `modifyingViewUid` and SoQL in `queryString`.
 """
 
 from __future__ import annotations
@@ -13,46 +12,11 @@ from typing import Any
 from ctnb.clients.answers import understood
 from ctnb.clients.exchanges import Exchange, said
 from ctnb.contracts.columns import NUMERIC, Column
-from ctnb.errors import PortalFailed, PublishRefused
-from ctnb.portals import soda
 from ctnb.portals.interface import Condition, Part
 from ctnb.values import quote_text
 
 PAGE_VIEWS, PAGES = 200, 10
 """How far the portal's own list is read for a view whose id was never noted."""
-BUSY = 409
-
-
-@understood
-def add_fields(exchange: Exchange, dataset_id: str, columns: Sequence[Column]) -> None:
-    """
-    Add those of `columns` that the dataset does not have, in one working copy that is published at once.
-
-    Raises PublishRefused where a working copy is open, PortalFailed.
-    """
-    known = {str(one["fieldName"]) for one in _view(exchange, dataset_id)["columns"]}
-    missing = [field for field in soda.fields(columns) if field.field_name not in known]
-    if not missing:
-        return
-    copied, busy = "", False
-    try:
-        copied = str(exchange.write("POST", f"/api/views/{dataset_id}/publication.json?method=copy")["id"])
-    except PortalFailed as failed:
-        busy = getattr(failed, "status", None) == BUSY
-        if not busy:
-            raise
-    if busy:
-        raise PublishRefused(
-            f"The dataset {dataset_id} has a working copy open, so no column can be added to it.",
-            hint="Look at it on the portal: publish or discard it there, then publish again.",
-        )
-    for field in missing:
-        body = {
-            "fieldName": field.field_name, "name": field.name, "dataTypeName": field.data_type,
-            "description": field.description,
-        }  # fmt: skip
-        exchange.write("POST", f"/api/views/{copied}/columns.json", body)
-    exchange.write("POST", f"/api/views/{copied}/publication.json")
 
 
 @understood
