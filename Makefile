@@ -34,7 +34,7 @@ test-servers: tools ## reads from real servers on this machine
 	.venv/bin/python -m pytest -m servers
 
 nightly: tools ## the slow suites too
-	CTNB_EVERY_STEP=1 .venv/bin/python -m pytest -m "slow or browser or servers"
+	CTNB_EVERY_STEP=1 CTNB_LOAD_SECONDS=60 .venv/bin/python -m pytest -m "slow or browser or servers"
 
 lock: ## the pinned environments, from pyproject.toml and requirements*.in; needs uv
 	$(LOCK) requirements.in -o requirements.lock
