@@ -11,9 +11,28 @@ from ctnb.clients.dsmapi import Dsmapi
 from ctnb.clients.socrata import Socrata, View
 from ctnb.contracts.columns import NUMERIC, Column
 from ctnb.errors import PortalFailed
-from ctnb.portals import revisions, socrata_copies, socrata_metadata, socrata_views, soda
-from ctnb.portals.interface import Change, Described, Part, PortalField, Sent, Summary, There
+from ctnb.portals import (
+    attaching,
+    revisions,
+    socrata_attachments,
+    socrata_copies,
+    socrata_metadata,
+    socrata_views,
+    soda,
+)
+from ctnb.portals.interface import (
+    Attachments,
+    Change,
+    Described,
+    Part,
+    PortalField,
+    PortalFile,
+    Sent,
+    Summary,
+    There,
+)
 from ctnb.portals.revisions import Sending
+from ctnb.portals.socrata_attachments import Filing
 from ctnb.values import TYPES
 
 if TYPE_CHECKING:
@@ -119,10 +138,12 @@ class SocrataPortal:
         """
         Carry out `change`: in one all-or-nothing request where twice is once and it fits, else by a revision.
 
-        A revision cannot upsert and delete: such a change becomes two of them, and readers see the state between.
+        Files that change with the rows are attached by the same revision, which such a change therefore becomes.
+        A revision cannot upsert and delete: where one request cannot, that becomes two, and readers see the state
+        between.
         Raises PublishRefused when the portal rejects rows, ApprovalAwaited, PortalFailed.
         """
-        fits = change.kind == "replace" or change.key
+        fits = (change.gone or not change.files) and (change.kind == "replace" or change.key)
         body = soda.encode_change(change, self._one_request_bytes) if fits else None
         if body is None and change.gone:
             done = [self.send(dataset_id, half, journal) for half in change.halves()]
@@ -131,7 +152,9 @@ class SocrataPortal:
             view = self.client.view(dataset_id)
             columns = view.document.get("columns", []) if view else []
             known = {str(column["fieldName"]): column for column in columns}
-            return revisions.send(Sending(self._dsmapi, dataset_id, change, known, journal))
+            filing = Filing(self.client.exchange, dataset_id, change.files) if change.files else None
+            sending = Sending(self._dsmapi, dataset_id, change, known, journal, change.token, filing)
+            return revisions.send(sending)
         revisions.supersede(self._dsmapi, dataset_id, journal)
         journal.note(change.token, "sending", bytes=len(body))
         gone = change.gone.rows if change.gone else 0
@@ -142,6 +165,20 @@ class SocrataPortal:
         else:
             self.client.upsert(dataset_id, body, gone)
         return Sent(change.table.rows + gone, len(body), 1)
+
+    def attached(self, dataset_id: str) -> tuple[PortalFile, ...]:
+        """The files that are attached to the dataset. Raises PortalFailed."""
+        return socrata_attachments.attached(self.client.exchange, dataset_id)
+
+    def attachment_digest(self, dataset_id: str, file: PortalFile) -> str:
+        """SHA-256 of a file's bytes as the portal hands them out. Raises PortalFailed."""
+        return socrata_attachments.digest(self.client.exchange, dataset_id, file)
+
+    def attach(self, dataset_id: str, files: Attachments, token: str, journal: Journal) -> None:
+        """Make `files` those that are attached, by a revision of its own. Raises ApprovalAwaited, PortalFailed."""
+        if any(one.todo for one in attaching.compare(self, dataset_id, files)):
+            filing = Filing(self.client.exchange, dataset_id, files)
+            revisions.send(Sending(self._dsmapi, dataset_id, None, {}, journal, f"{token}:files", filing))
 
     def set_public(self, dataset_id: str, public: bool) -> None:
         """Open the dataset to everybody, or close it. Raises PortalFailed."""
