@@ -277,3 +277,24 @@ def test_a_resource_name_reads_too(portal: Running) -> None:
     uid = portal.create(("a", "text"), public=True, resourceName="towns")
     portal.ask("POST", f"/resource/{uid}.json", json=[{"a": "x"}])
     assert get(portal, "/resource/towns.json").json() == [{"a": "x"}]
+
+
+def test_addresses_that_people_copy_lead_to_the_page(portal: Running, sales: str) -> None:
+    """By category and title, with and without what the portals' own tabs append; no other address is taken for one."""
+    for path in (
+        "/Housing-and-Development/Real-Estate-Sales/{}",
+        "/Housing and Development/Real-Estate Sales/{}/about_data",
+        "/dataset/Real-Estate-Sales/{}/data",
+        "/d/{}/data",
+        "/d/{}/about_data/",
+    ):
+        answer = get(portal, path.format(sales).rstrip("/"), allow_redirects=False)
+        assert (302, f"/d/{sales}") == (answer.status_code, answer.headers["Location"])
+    assert 200 == get(portal, f"/dataset/Sales/{sales}").status_code
+    for path in ("/api/geospatial/{}", "/datasync/id/{}", "/resource/more/{}", "/a/b/c/{}"):
+        assert get(portal, path.format(sales), allow_redirects=False).status_code in (400, 404, 405)
+
+
+def test_metadata_are_found_below_views_too(portal: Running, sales: str) -> None:
+    """The older address without /api, which clients in use still ask."""
+    assert get(portal, f"/api/views/{sales}.json").json() == get(portal, f"/views/{sales}.json").json()

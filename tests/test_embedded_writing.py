@@ -107,13 +107,46 @@ def test_broken_bodies_are_400_or_415(portal: Running) -> None:
         (b"[" * 100_000, {}, 400, "req.body.malformed-json"),
         (b"a\nx,y\n", csv, 400, "req.body.malformed-csv"),
         (b'a\n"x', csv, 400, "req.body.malformed-csv"),
-        (b"a\n\xff\n", csv, 400, "req.content-type.unknown-charset"),
+        (b"a\n\xff\n", csv, 415, "req.content-type.unknown-charset"),
+        (
+            b"[]",
+            {"Content-Type": "application/json; charset=klingon"},
+            415,
+            "req.content-type.unknown-charset",
+        ),
+        (
+            b"[]",
+            {"Content-Type": "application/json; charset=base64"},
+            415,
+            "req.content-type.unknown-charset",
+        ),
+        (b"[]", {"Content-Type": "json;;;"}, 400, "req.content-type.unparsable"),
         (b"<a/>", {"Content-Type": "text/xml"}, 415, "req.content-type.not-json"),
     ]
     for body, headers, status, code in tries:
         answer = portal.ask("POST", f"/resource/{uid}.json", data=body, headers=headers)
         assert (status, code) == (answer.status_code, answer.json()["errorCode"])
     assert portal.rows(uid) == []
+
+
+def test_a_body_is_read_in_the_charset_it_names(portal: Running) -> None:
+    """JSON and CSV; a byte order mark and a quoted name do not matter."""
+    uid = portal.create(("a", "text"))
+    tries = (
+        ("text/csv; charset=windows-1252", "a\nMüller–1\n", "cp1252"),
+        ('application/json; charset="ISO-8859-1"', '[{"a": "Müller-2"}]', "latin-1"),
+        ("application/json;charset=UTF-8", '\ufeff[{"a": "Müller-3"}]', "utf-8"),
+        ("text/csv;header=present", "\ufeffa\nMüller-4\n", "utf-8"),
+    )
+    for content_type, text, encoding in tries:
+        sent = portal.ask(
+            "POST",
+            f"/resource/{uid}.json",
+            data=text.encode(encoding),
+            headers={"Content-Type": content_type},
+        )
+        assert counts(rows_created=1) == sent.json()
+    assert ["Müller–1", "Müller-2", "Müller-3", "Müller-4"] == [row["a"] for row in portal.rows(uid)]
 
 
 def test_a_body_over_the_limit_is_413(portal: Running) -> None:

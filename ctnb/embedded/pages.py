@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from html import escape
 
 from .accounts import unauthorized
-from .answers import HTML, Answer, Call, Names, legacy, not_permitted, route
+from .answers import HTML, Answer, Call, Names, Route, legacy, not_permitted, route
 from .catalogue import View, find
 from .page_about import (
     columns_section,
@@ -63,8 +64,21 @@ def dataset_page(call: Call, connection: sqlite3.Connection, names: Names) -> An
 def sign_in(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
     """GET /sign-in: the browser asks for key id and secret, then the catalogue with private datasets."""
     if call.account is None:
-        raise unauthorized("Sign in with a key id as the name and its secret as the password.")
+        raise unauthorized(
+            "Sign in with a mail address and its password, or a key id as the name and its secret as the password."
+        )
     return Answer(303, b"", HTML, (("Location", "/"),))
+
+
+def named_page(call: Call, connection: sqlite3.Connection, names: Names) -> Answer:
+    """GET /<category>/<title>/<view>, as links of portals have it, also with /data or /about_data: the same page."""
+    return Answer(302, b"", HTML, (("Location", f"/d/{names['view']}"),))
+
+
+_OWN = "api|resource|id|datasync|d|views|download|explore|_faults"
+_NAMED = re.compile(
+    rf"/(?!(?:{_OWN})/)[^/]+/[^/]+/(?P<view>[a-z0-9]{{4}}-[a-z0-9]{{4}})(?:/(?:data|about_data|explore))?/?"
+)
 
 
 def _place(call: Call) -> Place:
@@ -108,7 +122,7 @@ def _top(view: View, overview: Overview | None = None) -> str:
     links = "".join(f'<li><a href="#{key}">{word}</a></li>' for key, word in there.items())
     return (
         '<div class="hero"><div class="wide"><p class="trail"><a href="/">Datasets</a></p>'
-        f'<h1>{escape(view.name)}</h1><p class="marks">{marks}</p>{of}{description(view)}'
+        f'<h1 dir="auto">{escape(view.name)}</h1><p class="marks">{marks}</p>{of}{description(view)}'
         f'<dl class="figures">{figures}</dl>{downloads(view)}'
         f'<nav class="parts" aria-label="On this page"><ul>{links}</ul></nav></div></div>'
     )
@@ -118,6 +132,9 @@ ROUTES = (
     route("GET", "/", guarded(catalogue_page)),
     route("GET", "/browse", guarded(catalogue_page)),
     route("GET", "/d/{view}", guarded(dataset_page)),
+    Route("GET", "/<category>/<title>/<view>", _NAMED, named_page),
+    route("GET", "/d/{view}/data", named_page),
+    route("GET", "/d/{view}/about_data", named_page),
     route("GET", "/sign-in", guarded(sign_in)),
     route("GET", "/portal.css", style_sheet),
 )

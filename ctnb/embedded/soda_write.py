@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import sqlite3
 from collections.abc import Iterator
 
@@ -16,6 +17,9 @@ from .rows import Tally, apply_changes, csv_text, empty, read_changes
 from .soda_read import locate
 
 CELL_LIMIT_BYTES = 16 * 2**20
+_PARAMETER = r'\s*;\s*[\w!#$&^.+-]+=(?:[^\s";]+|"[^"]*")'
+_CONTENT_TYPE = re.compile(rf"([\w!#$&^.+-]+/[\w!#$&^.+-]+)(?:{_PARAMETER})*\s*;?", re.ASCII)
+_CHARSET = re.compile(r';\s*charset="?([A-Za-z0-9_.:-]{1,40})', re.I)
 _SEPARATORS = {"text/csv": ",", "text/tab-separated-values": "\t"}
 
 
@@ -88,23 +92,48 @@ def _report(
 
 def _bodies(call: Call, view: View) -> Iterator[object]:
     """The rows of a body; without a Content-Type it is JSON, because a widely used client sends none."""
-    content_type = call.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+    content_type, charset = _content_type(call)
     if content_type in _SEPARATORS:
-        return _csv_bodies(call.body, _SEPARATORS[content_type], view)
+        return _csv_bodies(_text(call.body, charset), _SEPARATORS[content_type], view)
     if content_type not in ("application/json", "text/json", ""):
         raise modern(
             415, "req.content-type.not-json", "The body is JSON, CSV or TSV", contentType=content_type
         )
-    body = decode(call.body)
+    body = decode(call.body if charset == "utf-8-sig" else _text(call.body, charset).encode())
     return iter(body if isinstance(body, list) else [body])
 
 
-def _csv_bodies(body: bytes, separator: str, view: View) -> Iterator[object]:
-    text = None
+def _content_type(call: Call) -> tuple[str, str]:
+    """
+    The media type of a body, in lower case, and its encoding, `utf-8-sig` unless it names another.
+
+    Raises Refused: 400 for a header that is none, 415 for an encoding that is not known (spec: soda-fountain's codes).
+    """
+    given = call.headers.get("Content-Type", "").strip()
+    match = _CONTENT_TYPE.fullmatch(given)
+    if match is None and given:
+        raise modern(400, "req.content-type.unparsable", "The Content-Type could not be parsed")
+    charset = _CHARSET.search(given)
+    name = "utf-8" if charset is None else charset[1].lower()
+    try:
+        "a".encode(name)  # a codec that is none of text is a LookupError too
+    except (LookupError, ValueError):
+        message = "The charset of the Content-Type is not known"
+        raise modern(415, "req.content-type.unknown-charset", message, charset=name) from None
+    plain = "application/json" if match is None else match[1].lower()
+    return plain, "utf-8-sig" if name.replace("_", "-") in ("utf-8", "utf8", "us-ascii", "ascii") else name
+
+
+def _text(body: bytes, charset: str) -> str:
+    """A body as text. Raises Refused (415), without its bytes."""
     with contextlib.suppress(UnicodeDecodeError):  # its text would quote the body
-        text = body.decode("utf-8-sig")
-    if text is None:
-        raise modern(400, "req.content-type.unknown-charset", "The body is not UTF-8")
+        return body.decode(charset)
+    raise modern(
+        415, "req.content-type.unknown-charset", "The body is not in the charset that it names, or UTF-8"
+    )
+
+
+def _csv_bodies(text: str, separator: str, view: View) -> Iterator[object]:
     csv.field_size_limit(CELL_LIMIT_BYTES)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     display = {column.name: column.field_name for column in view.columns}

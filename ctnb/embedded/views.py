@@ -171,6 +171,7 @@ ROUTES = (
     route("GET", "/api/views{json}", several),
     route("POST", "/api/views{json}", create, writes=True),
     route("GET", "/api/views/{view}{json}", show),
+    route("GET", "/views/{view}{json}", show),
     route("PUT", "/api/views/{view}{json}", update, writes=True),
     route("DELETE", "/api/views/{view}{json}", delete, writes=True),
     *columns.ROUTES,
