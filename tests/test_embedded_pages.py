@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 import urllib.parse
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from portal_fixture import Running, running_portal
 
 from ctnb.embedded.page_about import size_text
@@ -321,7 +325,7 @@ def test_the_dataset_says_what_it_is(portal: Running) -> None:
     uid = portal.create(("a", "text"), ("b", "number"), public=True, name="Told", metadata=metadata, **about)
     portal.ask("POST", f"/resource/{uid}.json", json=[{"a": "x"}, {"a": "y", "b": 2}])
     text = portal.ask("GET", f"/d/{uid}", signed=False).text
-    told = dict(re.findall(r"<div><dt>([^<]*)</dt><dd>(.*?)</dd></div>", text))
+    told = dict(re.findall(r"<div><dt>([^<]*)</dt><dd[^>]*>(.*?)</dd></div>", text))
     wanted = {
         "Each row is": "A visit", "Update frequency": "Every month", "Licence": "Public Domain",
         "Contact": "Data office", "Scope": "State", "Who may see it": "Everybody",
@@ -426,7 +430,7 @@ def test_the_catalogue_is_filtered_sorted_and_marked(portal: Running) -> None:
 
     def titles(query: str, *, signed: bool = False) -> list[tuple[str, str]]:
         text = portal.ask("GET", f"/?q=quokka{query}", signed=signed).text
-        return re.findall(r'<h3><a href="/d/[^"]*">([^<]*)</a>( <span class="badge held">Private)?', text)
+        return re.findall(r'<h3[^>]*><a href="/d/[^"]*">([^<]*)</a>( <span class="badge held">Private)?', text)
 
     assert titles("") == [("Quokka sightings", ""), ("Quokka births", "")]
     assert titles("&sort=name") == [("Quokka births", ""), ("Quokka sightings", "")]
@@ -436,3 +440,50 @@ def test_the_catalogue_is_filtered_sorted_and_marked(portal: Running) -> None:
     text = portal.ask("GET", "/?q=quokka", signed=False).text
     assert 'href="/?q=quokka&amp;category=Fauna+%26+Co">Fauna &amp; Co <span class="count">2</span>' in text
     assert "<dd>1,234</dd>" in text
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/nonsense", "/d/none-none", "/d/none-none/edit"])
+def test_a_browser_that_goes_astray_is_shown_a_page(portal: Running, path: str) -> None:
+    """With a way back to the datasets, and the status that programs see."""
+    answer = requests.get(portal.url + path, headers=BROWSER, timeout=10)
+    assert (404, "text/html; charset=utf-8") == (answer.status_code, answer.headers["Content-Type"])
+    assert 'href="/">All datasets</a>' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/nonsense", "/api/nonsense", "/resource/none-none.json"])
+def test_programs_are_answered_as_ever(portal: Running, path: str) -> None:
+    """The address or the Accept header says that a program asks: the vendor's envelope."""
+    headers = {} if path == "/nonsense" else BROWSER
+    answer = requests.get(portal.url + path, headers=headers, timeout=10)
+    assert (404, True) == (answer.status_code, answer.headers["Content-Type"].startswith("application/json"))
+
+
+def test_a_mistake_of_the_portal_is_a_page_too(tmp_path: Path) -> None:
+    """It says where to look, and holds nothing of what went wrong."""
+    with running_portal(tmp_path) as broken:
+        with contextlib.closing(sqlite3.connect(broken.file)) as connection:
+            connection.execute("ALTER TABLE views RENAME TO gone")
+        answer = requests.get(broken.url, headers=BROWSER, timeout=10)
+    assert (500, True, False) == (
+        answer.status_code, "Something went wrong here" in answer.text, "OperationalError" in answer.text
+    )  # fmt: skip
+
+
+def test_texts_run_in_their_own_direction(portal: Running) -> None:
+    """Arabic and Hebrew start at the right, in titles, descriptions and cells."""
+    uid = portal.create(("a", "text"), public=True, name="العربية", description="نص عربي")
+    assert portal.ask("POST", f"/resource/{uid}.json", json=[{"a": "שלום"}]).ok
+    text = portal.ask("GET", f"/d/{uid}", signed=False).text
+    shown = ('<h1 dir="auto">العربية</h1>', '<p dir="auto">نص عربي</p>', '<td dir="auto">שלום</td>')
+    assert [] == [one for one in shown if one not in text]
+
+
+def test_the_catalogue_says_how_large_a_file_is(portal: Running) -> None:
+    """A dataset that is a file has no rows and columns to count."""
+    file = {"file": ("report.pdf", b"%PDF" * 500, "application/pdf")}
+    uid = portal.ask("POST", "/api/imports2/?method=blob", files=file).json()["id"]
+    item = portal.ask("GET", "/").text.partition(f'href="/d/{uid}"')[2].partition("</li>\n")[0]
+    assert "<dt>File</dt><dd>2.0 kB</dd>" in item.partition("</dl>")[0]

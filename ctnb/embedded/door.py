@@ -18,7 +18,7 @@ from typing import Any
 import tornado.iostream
 import tornado.web
 
-from . import pages
+from . import page_shell, pages
 from .accounts import identify
 from .answers import HTML, Answer, Call, Refused, Route, legacy, modern
 from .faults import Faults
@@ -104,12 +104,17 @@ class Door(tornado.web.RequestHandler):
             self.pattern = found.path
             call = self.call()
         except Refused as refused:
-            await self.send(refused.answer())
+            await self.send(page_shell.refusal(refused, None) if self.for_people() else refused.answer())
             return
         if found.writes:
             await self.send(await self.threaded(self.portal.writer, self.write_route, found, call, names))
         else:
             await self.read_route(found, call, names)
+
+    def for_people(self) -> bool:
+        """Whether a person's browser shows the answer."""
+        reads = self.request.method in ("GET", "HEAD")
+        return reads and page_shell.for_people(self.request.path, self.request.headers.get("Accept", ""))
 
     def check(self) -> None:
         """The Host must be ours, against DNS rebinding; a write from another site's page is refused."""
@@ -174,6 +179,8 @@ class Door(tornado.web.RequestHandler):
             return modern(400, "req.body.malformed-json", message, row=1, column=1).answer()
         except Exception as error:  # noqa: BLE001  a bug or a full disk: the caller gets 500, the log its place
             answer = _broken(error)
+            if self.for_people():
+                return page_shell.broken()
             if speaks(self.request.path):
                 message = "A server error occurred."
                 return failed(self.request.path, 500, "internal_error", message).answer()

@@ -36,11 +36,13 @@ def description(view: View) -> str:
     text = str(view.document.get("description") or "").replace("\r\n", "\n").strip()
     if not text:
         return ""
-    whole = "".join(f"<p>{_linked(part)}</p>" for part in re.split(r"\n\s*\n", text) if part.strip())
+    whole = "".join(
+        f'<p dir="auto">{_linked(part)}</p>' for part in re.split(r"\n\s*\n", text) if part.strip()
+    )
     if len(text) <= _SHORT_TEXT:
         return whole
     first = escape(short(" ".join(text[: 2 * _SHORT_TEXT].split()), _SHORT_TEXT))
-    summary = f'<span class="first">{first}</span> <span class="more">Read all</span>'
+    summary = f'<span class="first" dir="auto">{first}</span> <span class="more">Read all</span>'
     return f'<details class="long said"><summary>{summary}</summary><div>{whole}</div></details>'
 
 
@@ -67,8 +69,8 @@ def facts_section(call: Call, connection: sqlite3.Connection, view: View) -> str
         ("Dataset id", f"<code>{view.uid}</code>"),
     ]
     facts += [(escape(name), _said(value)) for name, value in custom]
-    shown = "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts)
-    cite = f'<div class="wholly"><dt>Cite as</dt><dd>{escape(citation(call, view))}</dd></div>'
+    shown = "".join(f'<div><dt>{name}</dt><dd dir="auto">{fact}</dd></div>' for name, fact in facts)
+    cite = f'<div class="wholly"><dt>Cite as</dt><dd dir="auto">{escape(citation(call, view))}</dd></div>'
     return _section("about", "About this dataset", "", f"<dl>{shown}{cite}</dl>")
 
 
@@ -89,7 +91,7 @@ def columns_section(view: View, overview: Overview) -> str:
         f'<tr><th scope="row">{escape(column.name)}</th>'
         f'<td data-label="Field name"><code>{escape(column.field_name)}</code></td>'
         f'<td data-label="Type">{_TYPES.get(column.kind.name, column.kind.name.capitalize())}</td>'
-        f'<td data-label="Description">{_linked(column.description) or _ABSENT}</td>'
+        f'<td data-label="Description" dir="auto">{_linked(column.description) or _ABSENT}</td>'
         f'<td class="count" data-label="Empty cells">{_blanks(overview, column.id)}</td></tr>'
         for column in view.columns
     )

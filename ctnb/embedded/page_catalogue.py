@@ -12,6 +12,7 @@ from typing import Any
 from .answers import Answer, Call, Names
 from .catalogue import View
 from .listings import listed, search
+from .page_about import size_text
 from .page_cells import day_html, short
 from .page_mirrors import Mirrors
 from .page_shell import counted, page
@@ -137,14 +138,18 @@ def _item(view: View, rows: int) -> str:
     about = [escape(fact) for fact in (_category(view), str(view.document.get("attribution") or "")) if fact]
     tags = "".join(f"<li>{escape(one)}</li>" for one in about)
     mark = "" if view.public else " " + badge(view)
-    text = f"<p>{escape(short(description, _SUMMARY_LETTERS))}</p>" if description else ""
+    text = f'<p dir="auto">{escape(short(description, _SUMMARY_LETTERS))}</p>' if description else ""
+    blob = view.document.get("_blob")
     facts = (
-        f'<div class="figure"><dt>Rows</dt><dd>{rows:,}</dd></div>'
+        f"<div><dt>File</dt><dd>{size_text(blob['size'])}</dd></div>"
+        if isinstance(blob, dict)
+        else f'<div class="figure"><dt>Rows</dt><dd>{rows:,}</dd></div>'
         f"<div><dt>Columns</dt><dd>{len(view.columns):,}</dd></div>"
-        f"<div><dt>Updated</dt><dd>{day_html(view.rows_updated_at)}</dd></div>"
-    )
+    ) + f"<div><dt>Updated</dt><dd>{day_html(view.rows_updated_at)}</dd></div>"
     return (
-        f'<li class="card item"><div class="said"><h3><a href="/d/{view.uid}">{escape(view.name)}</a>{mark}</h3>{text}'
+        '<li class="card item"><div class="said">'
+        f'<h3 dir="auto"><a href="/d/{view.uid}">{escape(view.name)}</a>{mark}</h3>'
+        f"{text}"
         f'<ul class="facts">{tags}</ul></div><dl class="figures">{facts}</dl></li>'
     )
 

@@ -67,7 +67,7 @@ def cell_html(column: Column, stored: Stored, *, measure: bool) -> str:
         return f'<td class="date">{escape(_point(str(stored)))}</td>'
     if kind.soda not in ("text", "number"):
         return f"<td>{escape(kind.name.capitalize())}{_clipped(kind.text(stored), 0)}</td>"
-    return f"<td>{_clipped(kind.text(stored), CELL_LETTERS)}</td>"
+    return f'<td dir="auto">{_clipped(kind.text(stored), CELL_LETTERS)}</td>'
 
 
 def number_text(column: Column, stored: str, *, measure: bool) -> str:

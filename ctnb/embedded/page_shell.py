@@ -23,6 +23,10 @@ HEADERS = (
 )
 _SHEET = CSS.encode()
 _SHEET_ADDRESS = f"/portal.css?v={hashlib.sha256(_SHEET).hexdigest()[:12]}"
+_PROGRAMS = frozenset(
+    {"api", "resource", "id", "views", "datasync", "data.json", "download", "_faults", "portal.css"}
+)
+"""What the paths begin with that programs ask for; a browser is answered there as they are."""
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16'"
     " rx='3' fill='%230b5394'/%3E%3Cpath d='M4 12V8m4 4V4m4 8V6' stroke='%23fff' stroke-width='2'/%3E%3C/svg%3E"
@@ -59,14 +63,14 @@ def guarded(action: Action) -> Action:
         try:
             return action(call, connection, names)
         except Refused as refused:
-            return _refusal(refused, call.account)
+            return refusal(refused, call.account)
         except sqlite3.OperationalError as error:
             if "interrupted" not in str(error):
                 raise
         message = (
             "This took longer than the portal lets a question take. Ask for less, or try again in a minute."
         )
-        return _refusal(legacy(503, "request-timeout", message), call.account)
+        return refusal(legacy(503, "request-timeout", message), call.account)
 
     return guarded
 
@@ -82,8 +86,21 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _refusal(refused: Refused, account: Account | None) -> Answer:
+def for_people(path: str, accept: str) -> bool:
+    """Whether a browser asked for a page: it says so, and the address is none of a program's."""
+    return "text/html" in accept and path.partition("/")[2].partition("/")[0] not in _PROGRAMS
+
+
+def broken() -> Answer:
+    """The page of a mistake of the portal's own; what it was is in its log alone."""
+    message = "The portal made a mistake or its disk is full; its log says where. Nothing was changed."
+    return refusal(legacy(500, "internal_error", message), None)
+
+
+def refusal(refused: Refused, account: Account | None) -> Answer:
+    """A refusal as a page."""
     titles = {
+        500: "Something went wrong here",
         503: "That took too long",
         401: "Sign in to read this",
         403: "You may not read this",

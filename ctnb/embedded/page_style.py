@@ -155,7 +155,7 @@ fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
     linear-gradient(90deg, var(--shade), transparent) 0 0 / .8rem 100% no-repeat scroll,
     linear-gradient(270deg, var(--shade), transparent) 100% 0 / .8rem 100% no-repeat scroll, var(--paper); }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-th, td { padding: .5rem .85rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
+th, td { padding: .5rem .85rem; text-align: start; vertical-align: top; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--soft); font-weight: 600; vertical-align: bottom; }
@@ -203,7 +203,7 @@ footer .wide { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; justify-conte
   .stack, .stack tbody { display: block; }
   .stack tr { display: block; padding: .8rem .9rem; border-bottom: 1px solid var(--line); }
   .stack tbody tr:last-child { border-bottom: 0; }
-  .stack th, .stack td { display: block; padding: .1rem 0; border: 0; text-align: left; white-space: normal; }
+  .stack th, .stack td { display: block; padding: .1rem 0; border: 0; text-align: start; white-space: normal; }
   .stack td { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); gap: .5rem; }
   .stack td::before { content: attr(data-label); color: var(--muted); font-size: .85rem; }
   .stack td > * { min-width: 0; }
