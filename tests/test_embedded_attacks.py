@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import draft_calls
@@ -14,6 +18,11 @@ import pytest
 import requests
 from ods_fixture import EXPLORE, dataset, realtime
 from portal_fixture import PROJECT, Running, running_portal
+
+from ctnb.embedded import server
+from ctnb.embedded.accounts import add_account, add_app_token
+from ctnb.embedded.answers import Route
+from ctnb.embedded.ods_keys import add_api_key
 
 TORN = """
 import sys
@@ -126,3 +135,106 @@ def test_a_malformed_request_is_refused_and_not_quoted_in_the_log(
     assert b"planted" not in said
     assert "planted" not in portal.log.read_text()
     assert portal.ask("GET", "/data.json").status_code == 200
+
+
+CANARY = "canaryzq"
+"""In every cell, name, description and file of what is private."""
+
+
+@dataclass(frozen=True)
+class Private:
+    """What nobody was given: datasets of both dialects, and everything below them."""
+
+    portal: Running
+    ids: Mapping[str, tuple[str, ...]]
+    """What stands for {view}, {dataset}, ... in the routes."""
+    callers: Mapping[str, dict[str, Any]]
+    """Those who may not see any of it, as options of requests."""
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
+    """A dataset with a copy, a view, files and a revision; a file; a restricted dataset; nothing is public."""
+    with running_portal(tmp_path_factory.mktemp("private")) as portal:
+        columns = (("k", "text"), ("note", "text"), ("n", "number"), ("p", "point"))
+        uid = portal.create(*columns, key="k", name=CANARY, description=f"{CANARY} words")
+        row = {"k": "k1", "note": CANARY, "n": 1, "p": {"type": "Point", "coordinates": [1, 2]}}
+        assert portal.ask("POST", f"/resource/{uid}.json", json=[row]).status_code == 200
+        copy = portal.ask("POST", f"/api/views/{uid}/publication.json?method=copy").json()["id"]
+        shown = {"modifyingViewUid": uid, "name": CANARY, "queryString": "SELECT note WHERE n = 1"}
+        view = portal.ask("POST", "/api/views.json", json=shown).json()["id"]
+        file = {"file": (f"{CANARY}.csv", CANARY.encode())}
+        attached = portal.ask("POST", f"/api/views/{uid}/files", files=file).json()["file"]
+        blob = portal.ask("POST", "/api/imports2/?method=blob", files=file).json()["id"]
+        revision = draft_calls.open_revision(portal, uid, action={"type": "update"})
+        source = draft_calls.upload(portal, revision, f"k,n\n{CANARY},x\n")
+        output = draft_calls.output_of(source)
+        made = realtime(portal, {"k": CANARY}, "k", dataset_id="hidden-towns", restricted=True)
+        assert made.push([{"k": CANARY}]).status_code == 200
+        column = portal.ask("GET", f"/api/views/{uid}.json").json()["columns"][0]["id"]
+        transform = output["output_columns"][0]["transform"]["id"]
+        ids: dict[str, tuple[Any, ...]] = {
+            "view": (uid, copy, view, blob), "dataset": (made.uid, "hidden-towns"), "resource": (made.resource,),
+            "seq": (revision["resource"]["revision_seq"],), "source": (source["id"],), "asset": (attached,),
+            "input": (source["schemas"][-1]["id"],), "output": (output["id"],), "transform": (transform,),
+            "column": (column,), "row": ("k1", "row-1"), "json": ("", ".json"), "format": ("csv", "xlsx"),
+            "extension": ("", ".json", ".csv", ".geojson", ".xml", ".rdf"), "template": ("default",),
+        }  # fmt: skip
+        viewer = add_account(portal.file, "Val", "viewer", mail="val@example.org", password="a long password")
+        narrow = add_api_key(portal.file, viewer[0], "edit_theme")
+        callers: dict[str, dict[str, Any]] = {
+            "nobody": {},
+            "an app token": {"headers": {"X-App-Token": add_app_token(portal.file)}},
+            "a viewer": {"auth": viewer},
+            "a wrong secret": {"auth": (portal.key_id, "x" * 50)},
+            "a narrow key": {"headers": {"Authorization": f"Apikey {narrow}"}},
+        }
+        told = {name: tuple(map(str, several)) for name, several in ids.items()}
+        yield Private(portal, told, callers)
+
+
+def addresses(route: Route, ids: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Every address of a route with the ids of what is there."""
+    names = re.findall(r"\{(\w+)\}", route.path)
+    form = re.sub(r"^/api/(automation|explore|management)/", lambda m: _VERSIONS[m[1]], route.path)
+    for values in itertools.product(*(ids.get(name, ("1",)) for name in names)):
+        given = iter(values)
+        yield re.sub(r"\{\w+\}", lambda _, given=given: next(given), form)
+
+
+_VERSIONS = {
+    "automation": "/api/automation/v1.0/", "explore": "/api/explore/v2.1/", "management": "/api/management/v2/",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_no_route_shows_or_changes_what_is_private(private: Private) -> None:
+    """Every route with every caller who was given nothing: no cell, name or word, nothing written, no fault."""
+    found = []
+    before = private.portal.ask("GET", f"/resource/{private.ids['view'][0]}.json").text
+    for route, (who, caller) in itertools.product(server.ROUTES, private.callers.items()):
+        body = {"json": {"name": "mine", "query": "SELECT *"}} if route.method != "GET" else {}
+        for path in addresses(route, private.ids):
+            url = private.portal.url + path
+            options: dict[str, Any] = {**caller, **body, "timeout": 60, "allow_redirects": False}
+            answer = requests.request(route.method, url, **options)
+            told = CANARY in f"{answer.text} {answer.headers}"
+            if told or answer.status_code >= 500 or (route.writes and answer.status_code < 300):
+                found.append(f"{who}: {route.method} {path} {answer.status_code}")
+    assert found == []
+    assert private.portal.ask("GET", f"/resource/{private.ids['view'][0]}.json").text == before
+
+
+def test_lists_and_searches_show_nothing_private(private: Private) -> None:
+    """Catalogues, inventories and their counts are those of a portal without datasets."""
+    lists = (
+        "/data.json", "/api/catalog/v1", "/api/views.json", "/api/views.json?count=true", "/", "/browse",
+        "/api/views/metadata/v1", "/api/explore/v2.1/catalog/datasets", "/api/catalog/v1?column_names=k",
+        f"/api/catalog/v1?ids={private.ids['view'][0]}", "/api/catalog/v1?q=words",
+    )  # fmt: skip
+    for path, (who, caller) in itertools.product(lists, private.callers.items()):
+        answer = requests.get(private.portal.url + path, timeout=60, **caller)
+        assert CANARY not in answer.text, (who, path)
+        for uid in (*private.ids["view"], *private.ids["dataset"]):
+            assert uid not in answer.text.replace(path, ""), (who, path)
+    assert requests.get(f"{private.portal.url}/api/views.json?count=true", timeout=60).json() == {"count": 0}
