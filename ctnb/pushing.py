@@ -98,7 +98,9 @@ class _Push:
     """Who holds the dataset, where that was in the way last."""
     next_try: float = 0.0
     """When (monotonic clock) something that did not go is tried again."""
-    pause_s: float = RETRY_S
+    pause_s: float = field(default_factory=lambda: RETRY_S)
+    tried: int = 0
+    """The newest batch of this push when something was tried last."""
     why: str = ""
     exit_code: int = 0
     """Of what ended it before its lines did; 0 while nothing has."""
@@ -302,12 +304,20 @@ def _stuck(at: _Push, found: Delivered) -> None:
 
 
 def _later(at: _Push) -> None:
+    at.tried = max(at.mine, default=0)
     at.next_try = time.monotonic() + at.pause_s
     at.pause_s = min(2 * at.pause_s, LONGEST_RETRY_S)
 
 
 def _at_the_end(at: _Push) -> None:
-    """Wait a while for another push or run that holds the dataset, then see what it did of the batches of this one."""
+    """
+    Try once more what failed outside before the last lines came, and wait for another push or run at work.
+
+    Then see what that did of the batches of this one.
+    """
+    if at.stuck and at.stuck.exit_code == LockHeld.exit_code and max(at.mine, default=0) > at.tried:
+        at.next_try = 0.0
+        _deliver(at)
     end = time.monotonic() + PATIENCE_S
     while at.busy and not at.exit_code and time.monotonic() < end and _left(at):
         at.next_try = 0.0
