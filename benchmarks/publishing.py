@@ -381,8 +381,9 @@ def _answer(method: str, path: str, rows: int) -> Any:
         return {"resource": job, "links": {"show": f"{BASE}/revision/{UID}/0/apply/9"}}
     if path.endswith("/initiate"):
         return {"preferred_upload_parallelism": 4, "preferred_chunk_size": 4 << 20}
-    if "/chunk/" in path and not path.endswith("/commit"):
-        return {"resource": {"seq_num": 0, "byte_offset": 0, "end_byte_offset": 0}, "links": {}}
+    if chunk := re.search(r"/chunk/(\d+)/(\d+)$", path):
+        number, offset = map(int, chunk.groups())
+        return {"resource": {"seq_num": number, "byte_offset": offset, "end_byte_offset": offset}, "links": {}}
     if "/schema/" in path:
         return {"resource": _output(rows), "links": {}}
     if "/source" in path:
