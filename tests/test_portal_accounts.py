@@ -77,3 +77,23 @@ def test_an_app_token_is_known_to_the_portal() -> None:
             requests.get(path, headers={"X-App-Token": one}, timeout=60) for one in (token, "x" + token)
         ]
     assert [answer.status_code for answer in answers] == [200, 403]
+
+
+def test_an_api_key_of_opendatasoft_ends_with_its_account() -> None:
+    """It opens automation as long as the account is there, and nothing afterwards."""
+    call("add", "Rita", "--role", "publisher")
+    key = call("api-key", "Rita").stdout.strip()
+    with started(local.file(settings.project()), "", "") as portal:
+        path, signed = f"{portal.url}/api/automation/v1.0/datasets/", {"Authorization": f"Apikey {key}"}
+        before = requests.get(path, headers=signed, timeout=60).status_code
+        call("remove", "Rita")
+        after = requests.get(path, headers=signed, timeout=60).status_code
+    assert (before, after) == (200, 401)
+
+
+def test_an_api_key_may_be_less_than_everything() -> None:
+    """A permission that there is not ends as wrong usage and names those there are."""
+    call("add", "Rita", "--role", "publisher")
+    refused = call("api-key", "Rita", "--permission", "edit")
+    assert (refused.exit_code, "edit_dataset" in refused.output) == (2, True)
+    assert call("api-key", "Rita", "--permission", "edit_dataset").exit_code == 0

@@ -71,6 +71,18 @@ def app_token() -> None:
     click.echo(add_app_token(local.file(settings.project())))
 
 
+@account.command("api-key")
+@click.argument("which", metavar="KEY-ID|MAIL|NAME")
+@click.option("--permission", "permissions", multiple=True, help="Again for more; without it, all of them.")
+def api_key(which: str, permissions: tuple[str, ...]) -> None:
+    """Add an Opendatasoft API key that acts as an account; it is shown this once."""
+    from ctnb.embedded.accounts import find_account
+    from ctnb.embedded.ods_keys import add_api_key
+
+    file = local.file(settings.project())
+    click.echo(add_api_key(file, find_account(file, which).key_id, *permissions))
+
+
 def _password() -> str:
     """Asked for twice on a terminal, never shown; else the next line of the standard input."""
     if sys.stdin.isatty():

@@ -87,19 +87,25 @@ def list_accounts(file: Path) -> list[Listed]:
     ]
 
 
-def remove_account(file: Path, which: str) -> Listed:
-    """
-    Remove the account with the key id, mail address or name `which`, its tokens and what it was given.
-
-    What it published stays. Raises UsageError when there is none, or when several have that name.
-    """
+def find_account(file: Path, which: str) -> Listed:
+    """The account with the key id, mail address or name `which`. Raises UsageError for none, or for several."""
     found = [one for one in list_accounts(file) if which in (one.key_id, one.name, one.mail)]
     found = [one for one in found if which == one.key_id] or found
     if len(found) != 1:
         what = "No account has" if not found else f"{len(found)} accounts have"
         hint = "ctnb portal account list shows them; name one by its key id."
         raise UsageError(f"{what} that name, mail address or key id.", hint=hint)
-    key = (found[0].key_id,)
+    return found[0]
+
+
+def remove_account(file: Path, which: str) -> Listed:
+    """
+    Remove the account with the key id, mail address or name `which`, its keys, tokens and what it was given.
+
+    What it published stays. Raises UsageError when there is none, or when several have that name.
+    """
+    found = find_account(file, which)
+    key = (found.key_id,)
     with Store.opened(file) as store, store.writing() as connection:
         row = connection.execute("SELECT uid FROM accounts WHERE key_id = ?", key).fetchone()
         connection.execute("DELETE FROM tokens WHERE key_id = ?", key)
@@ -108,8 +114,8 @@ def remove_account(file: Path, which: str) -> Listed:
             "UPDATE views SET users = (SELECT json_group_array(json(one.value)) FROM json_each(views.users) AS one"
             " WHERE one.value ->> '$.id' IS NOT ? AND one.value ->> '$.email' IS NOT ?) WHERE users <> '[]'"
         )
-        connection.execute(without, (row[0] if row else "", found[0].mail))
-    return found[0]
+        connection.execute(without, (row[0] if row else "", found.mail))
+    return found
 
 
 def add_oauth_token(file: Path, key_id: str) -> str:
