@@ -383,7 +383,10 @@ def _answer(method: str, path: str, rows: int) -> Any:
         return {"preferred_upload_parallelism": 4, "preferred_chunk_size": 4 << 20}
     if chunk := re.search(r"/chunk/(\d+)/(\d+)$", path):
         number, offset = map(int, chunk.groups())
-        return {"resource": {"seq_num": number, "byte_offset": offset, "end_byte_offset": offset}, "links": {}}
+        return {
+            "resource": {"seq_num": number, "byte_offset": offset, "end_byte_offset": offset},
+            "links": {},
+        }
     if "/schema/" in path:
         return {"resource": _output(rows), "links": {}}
     if "/source" in path:
