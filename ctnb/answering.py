@@ -12,6 +12,7 @@ from ctnb import (
     asks,
     attachments,
     clock,
+    clock_changes,
     digests,
     documents,
     gathering,
@@ -205,6 +206,33 @@ def settle(at: Supervisor) -> None:
         moved = gathering.settle(at.project, at.dataset, at.folder("read"), position, outcome)
         if moved:
             at.event("files moved", {"files": moved, "outcome": outcome})
+
+
+def keep_schedule(at: Supervisor) -> str:
+    """
+    See to it that the portal's schedule is what portal.yml says, when either clock has changed since it was written.
+
+    A run that released writes it anew and notes that; any other says that it is off. Never fails: returns what is left
+    to do, empty when nothing is.
+    """
+    project, name = at.project, at.record.portal
+    told = f"ctnb portal schedule {at.dataset.slug}"
+    try:
+        if not clock_changes.kept(at.dataset, name):
+            return ""
+        with publishing.target(project, at.dataset, name) as there:
+            if there.dataset_id is None:
+                return ""
+            if at.record.release:
+                renewed = clock_changes.renew(project, at.dataset, there.portal, there.dataset_id)
+                if renewed:
+                    at.event("schedule written anew", {"words": renewed.words, "cron": renewed.cron})
+                return ""
+            found = clock_changes.standing(project, at.dataset, there.portal, there.dataset_id)
+    except CtnbError as error:
+        at.event("schedule not looked at", {"why": error.what})
+        return f"The schedule could not be looked at: {error.what} Later: {told}"
+    return "" if found is None or found.holds else f"Its {found.told}. Write it anew: {told}"
 
 
 def _may_move(at: Supervisor) -> bool:

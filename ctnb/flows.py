@@ -52,6 +52,8 @@ from ctnb.settings import Project
 from ctnb.supervision import Progress, Supervisor, perform
 
 LOCK_S = 10.0
+SCHEDULED = ("ctnb run", "ctnb restore", "papermill")
+"""Runs at whose end the portal's own schedule is looked at; records that are pushed come too often for that."""
 
 LATER = (
     "ctnb.engine", "duckdb", "pyarrow.parquet", "mistune", "pygments.formatters", "pygments.lexers.python",
@@ -260,6 +262,8 @@ def finish(at: Supervisor) -> RunRecord:
     except CtnbError as error:  # the run is what it is; the next fetch tries again
         following = following or f"{error.what} {error.hint}"
         at.event("files not moved", {"why": error.what})
+    if at.record.how in SCHEDULED and (off := answering.keep_schedule(at)):
+        following = f"{following} {off}".strip()
     ended = None if status in ("waiting", "open") else clock.stamp()
     at.update(status=status, reason=reason, next=following, exit_code=code, ended=ended)
     at.event("run ended" if ended else "run waits", {"status": status})

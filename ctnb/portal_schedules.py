@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ctnb import clock, datasets, documents, publishing, settings
+from ctnb import clock, clock_changes, datasets, documents, publishing, settings
 from ctnb.contracts import push_sources
-from ctnb.datasets import Dataset
-from ctnb.errors import SettingsInvalid, UsageError
+from ctnb.errors import CtnbError, SettingsInvalid, UsageError
 from ctnb.portals import schedules
 from ctnb.portals.opendatasoft import OpendatasoftPortal
 from ctnb.settings import Project
@@ -41,7 +39,7 @@ def set_schedule(slug: str, words: str = "", *, portal: str = "", project: Proje
     project = project or settings.project()
     dataset = datasets.dataset(slug, project.notebooks)
     name = portal or dataset.contract.portal.name
-    before = _kept(dataset, name)
+    before = clock_changes.kept(dataset, name)
     words = words.strip() or before
     if not words:
         raise UsageError(
@@ -51,10 +49,9 @@ def set_schedule(slug: str, words: str = "", *, portal: str = "", project: Proje
     asked = schedules.parse(words, hourly=told.hourly)
     today = clock.now().astimezone(home).date()
     wanted = schedules.cron(asked, home, today)
-    ours = {one.cron for one in schedules.changes(asked, home, today - dt.timedelta(400), 800)}
+    ours = set(clock_changes.expressions(asked, project))
     if before:
-        earlier = schedules.parse(before, hourly=True)
-        ours |= {one.cron for one in schedules.changes(earlier, home, today - dt.timedelta(400), 800)}
+        ours |= clock_changes.expressions(schedules.parse(before, hourly=True), project)
     with publishing.target(project, dataset, name) as there:
         if not isinstance(there.portal, OpendatasoftPortal) or there.dataset_id is None:
             raise UsageError(
@@ -69,9 +66,19 @@ def set_schedule(slug: str, words: str = "", *, portal: str = "", project: Proje
     return Set(words, project.settings.zone, wanted, until, already, others)
 
 
-def _kept(dataset: Dataset, portal: str) -> str:
-    """The words that portal.yml has."""
-    path = dataset.folder / push_sources.FILE
-    said = documents.read(path, SettingsInvalid) if path.is_file() else {}
-    entry = said.get(portal)
-    return str(entry.get("schedule") or "") if isinstance(entry, Mapping) else ""
+def set_all(project: Project | None = None) -> list[tuple[str, Set | CtnbError]]:
+    """
+    Write every schedule that some portal.yml has to its portal, for today's clocks: each dataset with what came of it.
+
+    One that fails does not keep the others from being written. Raises SettingsInvalid for a project without ctnb.yml.
+    """
+    project = project or settings.project()
+    done: list[tuple[str, Set | CtnbError]] = []
+    for slug in datasets.slugs(project.notebooks):
+        for name in project.settings.portals:
+            try:
+                if clock_changes.kept(datasets.dataset(slug, project.notebooks), name):
+                    done.append((slug, set_schedule(slug, portal=name, project=project)))
+            except CtnbError as error:
+                done.append((slug, error))
+    return done

@@ -99,6 +99,26 @@ def test_a_run_publishes_to_opendatasoft_and_its_record_holds_no_key(
     assert verification.verify(project).faults == ()
 
 
+@pytest.mark.slow
+def test_a_run_sees_to_the_schedule_that_a_clock_changed(city: tuple[Project, Ods], pool: KernelPool) -> None:
+    """A rehearsal says that it is off; a release writes it anew, and its record says so."""
+    project, made = city
+    with (project.notebooks / fp.SLUG / "portal.yml").open("a", encoding="utf-8") as stream:
+        stream.write("  schedule: daily 06:30\n")
+    path = project.notebooks / fp.SLUG / "portal.yml"
+    rehearsed = fp.run(project, pool, dry_run=True)
+    assert "the portal does not have it" in rehearsed.next
+    assert "ctnb portal schedule visits" in rehearsed.next
+    assert made.ask("GET", "schedules/").json()["results"] == []
+    first = fp.run(project, pool)
+    assert first.status == "released", first.reason
+    (one,) = made.ask("GET", "schedules/").json()["results"]
+    assert one["cron_schedule"] in ("30 12 * * *", "30 11 * * *")
+    events = (path.parents[2] / "runs" / fp.SLUG / first.run / "events.jsonl").read_text(encoding="utf-8")
+    assert '"kind":"schedule written anew"' in events
+    assert "schedule" not in fp.run(project, pool, dry_run=True).next
+
+
 KILLED = """
 import os, sys
 from pathlib import Path

@@ -27,7 +27,7 @@ arrivals asks attachments bars constraints doctor gathering jupyter spools table
 drift
 portals privacy reads redaction transforms
 displays projects proposals records
-comparing dictionaries indexes leases rejections releases schemas templates
+clock_changes comparing dictionaries indexes leases rejections releases schemas templates
 unfinished
 guards publishing replays reviewing withdrawals
 answering checks steps

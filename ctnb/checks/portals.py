@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from ctnb import publishing, releases, secrets
+from ctnb import clock_changes, datasets, publishing, releases, secrets
 from ctnb.checks.lines import Line, named, tried
 from ctnb.clients.exchanges import said
 from ctnb.contracts.columns import Column
@@ -23,14 +24,25 @@ MAY_WRITE = frozenset(["write", "add", "delete"])
 
 
 def of_portal(project: Project, name: str) -> list[Line]:
-    """A line for each thing that publishing to the portal `name` needs. Writes nothing. Raises NameUnknown."""
+    """
+    A line for each thing that publishing to the portal `name` needs, and for each schedule that it keeps.
+
+    Writes nothing. Raises NameUnknown.
+    """
+    return _reached(project, name, lambda portal: _schedules(project, portal))
+
+
+def _reached(
+    project: Project, name: str, more: Callable[[Portal], Iterator[Line]] = lambda portal: iter(())
+) -> list[Line]:
+    """The lines of the portal's settings and account, and `more` of it once it is reached."""
     settings = project.portal(name)
     lines = list(_settings(name, settings))
     if not all(line.ok for line in lines):
         return lines
     try:
         with publishing.opened(project, name) as portal:
-            return [*lines, *_account(portal, settings)]
+            return [*lines, *_account(portal, settings), *more(portal)]
     except CtnbError as error:
         return [*lines, Line(f"portal {name}: {error.what}", False, error.hint)]
 
@@ -53,7 +65,7 @@ def of_dataset(project: Project, dataset: Dataset) -> list[Line]:
 def _on_portal(project: Project, dataset: Dataset) -> list[Line]:
     told = dataset.contract.portal
     try:
-        lines = of_portal(project, told.name)
+        lines = _reached(project, told.name)
         if not all(line.ok for line in lines):
             return lines
         with publishing.target(project, dataset, told.name) as target:
@@ -112,7 +124,27 @@ def _dataset(project: Project, portal: Portal, dataset_id: str, dataset: Dataset
     if rights is not None:
         remedy = "Ask the portal's administrators to make the account its owner or a contributor."
         yield Line("the account may change its rows", rights >= MAY_WRITE, remedy)
+    yield from _schedule(project, portal, dataset_id, dataset)
     yield from _columns(project, portal, there, dataset)
+
+
+def _schedules(project: Project, portal: Portal) -> Iterator[Line]:
+    """How the schedule of each dataset on the portal stands; those that cannot be read are told by `ctnb check`."""
+    for slug in datasets.slugs(project.notebooks):
+        try:
+            dataset = datasets.dataset(slug, project.notebooks)
+            known = releases.dataset_id(project, dataset, portal.name)
+            lines = list(_schedule(project, portal, known, dataset)) if known else []
+        except CtnbError as error:
+            lines = [Line(f"{slug}: {error.what}", False, error.hint)]
+        yield from (replace(line, what=f"{slug}: {line.what}") for line in lines)
+
+
+def _schedule(project: Project, portal: Portal, dataset_id: str, dataset: Dataset) -> Iterator[Line]:
+    """Whether the portal processes the dataset at the hour that portal.yml says, whichever clock has changed."""
+    found = clock_changes.standing(project, dataset, portal, dataset_id)
+    if found:
+        yield Line(found.told, found.holds, f"Write it anew: ctnb portal schedule {dataset.slug}")
 
 
 def _columns(project: Project, portal: Portal, there: There, dataset: Dataset) -> Iterator[Line]:

@@ -84,19 +84,40 @@ def recover(slug: str, reason: str, name: str) -> None:
 
 
 @click.command()
-@click.argument("slug")
+@click.argument("slug", default="", metavar="[SLUG]")
 @click.argument("words", default="", metavar='["daily 06:30"]')
+@click.option("--all", "every", is_flag=True, help="Write those of every dataset anew, for a line of cron.")
 @_PORTAL
-def schedule(slug: str, words: str, name: str) -> None:
+def schedule(slug: str, words: str, every: bool, name: str) -> None:
     """Set when an Opendatasoft portal processes dataset SLUG, in the agency's time; without WORDS write it anew."""
     from ctnb import portal_schedules
+    from ctnb.errors import CtnbError
 
-    done = portal_schedules.set_schedule(slug, words, portal=name)
+    if every == bool(slug) or (every and name):
+        raise click.UsageError("Name a dataset, or give --all, which takes every dataset on every portal.")
+    if not every:
+        _scheduled(slug, portal_schedules.set_schedule(slug, words, portal=name))
+        return
+    found = portal_schedules.set_all()
+    for one, done in found:
+        if isinstance(done, CtnbError):
+            click.echo(f"{one}: {done.format_message()}", err=True)
+        else:
+            _scheduled(one, done)
+    if not found:
+        click.echo("No dataset has a schedule on a portal.")
+    failed = [done for _, done in found if isinstance(done, CtnbError)]
+    if failed:
+        raise SystemExit(max(error.exit_code for error in failed))
+
+
+def _scheduled(slug: str, done: Any) -> None:
+    """Say how a schedule stands on the portal now."""
     told = "is set already" if done.already else "is set"
-    click.echo(f"{done.words} ({done.zone}) {told}: {done.cron} in Paris time.")
+    click.echo(f"{slug}: {done.words} ({done.zone}) {told}: {done.cron} in Paris time.")
     if done.until:
         click.echo(
-            f"  until {done.until}, when the clocks change: then run ctnb portal schedule {slug} again."
+            f"  until {done.until}, when the clocks change: the next run writes it anew, or ctnb portal schedule --all."
         )
     if done.others:
         click.echo(f"  {done.others} other schedules of the dataset are left as they are.")

@@ -239,6 +239,11 @@ class OpendatasoftPortal:
         self.client.ask("POST", path, busy=True)
         self.client.settled(known.uid)
 
+    def crons(self, dataset_id: str) -> list[str]:
+        """The expressions by which the portal processes the dataset, in Paris time. Raises PortalFailed."""
+        there = self.client.listed(f"/datasets/{self._must(dataset_id).uid}/schedules/")
+        return [str(one.get("cron_schedule")) for one in there]
+
     @understood
     def schedule(self, dataset_id: str, cron: str, ours: Collection[str]) -> tuple[bool, int]:
         """
