@@ -4,51 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import ods_fixture
+import push_projects
 import pytest
 from faulty_portal import faulty
 from portal_fixture import Running, running_portal
+from push_projects import DATASET_YML, SLUG, WHY, lines, make, push, rows
 
 from ctnb import deciding, flows, pushing, records, releases, settings, spools, verification
-from ctnb.clients import opendatasoft
-from ctnb.embedded.ods_keys import add_api_key
 from ctnb.errors import UsageError
 from ctnb.kernels.pools import KernelPool
 from ctnb.settings import Project
-
-SLUG = "counters"
-WHY = "The counter on the bridge was broken on these days."
-CTNB_YML = """\
-format: 1
-agency: Example agency
-four_eyes: false
-portals:
-  local: {{kind: embedded}}
-  city: {{kind: opendatasoft, url: "{url}", api_key: {{secret: CITY_API_KEY}}}}
-  state: {{kind: socrata, url: "{url}", key_id: {{secret: STATE_KEY_ID}}, key_secret: {{secret: STATE_KEY_SECRET}}}}
-"""
-DATASET_YML = """\
-format: 1
-title: Bicycles counted
-unit: other
-source: {{path: data.csv}}
-columns:
-  - {{name: counter, header: Counter, type: code, role: plain, constraints: {{required: true}}}}
-  - {{name: bicycles, header: Bicycles, type: integer, role: plain, constraints: {{minimum: 0}}}}
-  - {{name: note, header: Note, type: text, role: plain}}
-transform: {{use: none}}
-key: [counter]
-drift: {{table: {{category: accept, distribution: accept}}}}
-portal: {{name: {portal}, public: false, mode: upsert}}
-"""
-START = [("a1", 10, "dry"), ("a2", 20, None)]
 
 
 @pytest.fixture(scope="module")
@@ -68,46 +43,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(autouse=True)
 def accounts(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """The publisher's keys, in the environment."""
-    monkeypatch.setenv("CITY_API_KEY", add_api_key(running.file, running.key_id))
-    monkeypatch.setenv("STATE_KEY_ID", running.key_id)
-    monkeypatch.setenv("STATE_KEY_SECRET", running.key_secret)
-    monkeypatch.setattr(opendatasoft, "POLL_S", 0.1)
-
-
-def make(folder: Path, url: str, portal: str, pool: KernelPool) -> Project:
-    """A project whose first rows are released on `portal`."""
-    place = folder / "notebooks" / SLUG
-    place.mkdir(parents=True, exist_ok=True)
-    (folder / "ctnb.yml").write_text(CTNB_YML.format(url=url), encoding="utf-8")
-    (place / "dataset.yml").write_text(DATASET_YML.format(portal=portal), encoding="utf-8")
-    (place / "data.csv").write_text("Counter,Bicycles,Note\na1,10,dry\na2,20,\n", encoding="utf-8")
-    made = flows.run(SLUG, project=settings.load(folder), pool=pool)
-    assert made.status == "released", made.reason
-    return settings.load(folder)
+    push_projects.sign_in(running, monkeypatch)
 
 
 @pytest.fixture
 def state(tmp_path: Path, running: Running, pool: KernelPool) -> Project:
     """A dataset on a Socrata portal."""
     return make(tmp_path, running.url, "state", pool)
-
-
-def lines(*records: Any) -> list[bytes]:
-    """JSON lines."""
-    return [json.dumps(record).encode() + b"\n" for record in records]
-
-
-def push(project: Project, given: list[bytes], **options: Any) -> pushing.Pushed:
-    """A push under today's ctnb.yml."""
-    return pushing.push(SLUG, given, project=settings.load(project.root), **options)
-
-
-def rows(running: Running, project: Project, portal: str = "state") -> list[tuple[str, int, str | None]]:
-    """The rows on the Socrata portal."""
-    newest = releases.newest(project, SLUG, portal)
-    assert newest is not None
-    found = running.rows(newest.facts.dataset_id)
-    return sorted((row["counter"], int(row["bicycles"]), row.get("note")) for row in found)
 
 
 @pytest.mark.slow
@@ -272,3 +214,212 @@ def test_a_dataset_without_a_release_takes_no_records(tmp_path: Path) -> None:
     (place / "dataset.yml").write_text(DATASET_YML.format(portal="local"), encoding="utf-8")
     with pytest.raises(UsageError, match="no release on local yet"):
         pushing.push(SLUG, [], project=settings.load(tmp_path))
+
+
+@pytest.mark.slow
+def test_records_are_published_as_they_were_written(running: Running, state: Project) -> None:
+    """Line ends of other software, digits, CRLF, a byte order mark; half a character is no record."""
+    given = [
+        '\ufeff{"counter": "u1", "bicycles": 1, "note": "a\u2028b\x85c"}\r\n'.encode(),
+        b'{"counter": "u2", "bicycles": 2, "note": 1.50}\n',
+        b'{"counter": "u3", "bicycles": 3, "note": "\\ud800"}\n',
+        b'{"counter": "u4", "bicycles": 99999999999999999999}\n',
+        b'{"bicycles": 5, "note": "no key"}\n',
+    ]
+    done = push(state, given)
+    assert (done.refused, done.delivered[0].records, done.delivered[0].rejected, done.waiting) == (1, 4, 2, 0)
+    assert rows(running, state)[2:] == [("u1", 1, "a\u2028b\x85c"), ("u2", 2, "1.50")]
+
+
+@pytest.mark.slow
+def test_strict_ends_at_the_first_line_that_is_no_record(running: Running, state: Project) -> None:
+    """What stands before it is confirmed, what stands behind it is not read."""
+    told: list[pushing.Refused] = []
+    given = [*lines({"counter": "t1", "bicycles": 1}), b"{torn\n", *lines({"counter": "t2", "bicycles": 2})]
+    done = push(state, given, strict=True, refuse=told.append)
+    assert (done.exit_code, done.refused, done.last_line, done.waiting) == (6, 1, 1, 0)
+    assert told == [pushing.Refused(2, "not JSON")]
+    assert [row[0] for row in rows(running, state)] == ["a1", "a2", "t1"]
+
+
+@pytest.mark.slow
+def test_a_stream_goes_on_by_itself_when_the_portal_is_back(
+    tmp_path: Path, running: Running, pool: KernelPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches wait while it is down; no restart is needed, and the order is kept."""
+    monkeypatch.setattr(pushing, "RETRY_S", 0.01)
+    told: list[tuple[int, str]] = []
+    failed = threading.Event()
+
+    def tell(one: pushing.Delivered) -> None:
+        told.append((one.batch, one.status))
+        failed.set()
+
+    with faulty(running.url) as portal:
+        project = make(tmp_path, portal.url, "state", pool)
+
+        def given() -> Iterator[bytes]:
+            portal.fault = "500"
+            yield from lines({"counter": "p1", "bicycles": 1}, {"counter": "p1", "bicycles": 2})
+            failed.wait(60)
+            portal.fault = ""
+            yield from lines({"counter": "p2", "bicycles": 3})
+
+        done = pushing.push(
+            SLUG, given(), batch_rows=1, every_s=0.0, project=settings.load(project.root), told=tell
+        )
+    assert (done.exit_code, done.waiting, done.confirmed) == (0, 0, 3), done
+    assert told[0] == (1, "failed")
+    assert [one for one in told if one[1] == "released"] == [
+        (1, "released"),
+        (2, "released"),
+        (3, "released"),
+    ]
+    assert rows(running, project)[2:] == [("p1", 2, None), ("p2", 3, None)]
+
+
+@pytest.mark.slow
+def test_no_more_is_read_than_may_wait_on_disk(
+    tmp_path: Path, running: Running, pool: KernelPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The push ends and says up to which line it took them; from there it is gone on with."""
+    monkeypatch.setattr(pushing, "SPOOL_BYTES", 250)
+    given = lines(*({"counter": f"q{number}", "bicycles": number} for number in range(9)))
+    with faulty(running.url) as portal:
+        project = make(tmp_path, portal.url, "state", pool)
+        portal.fault = "500"
+        done = push(project, given, batch_rows=1)
+        assert (done.exit_code, done.waiting == done.last_line, 0 < done.last_line < 9) == (3, True, True), (
+            done
+        )
+        portal.fault = ""
+        monkeypatch.undo()
+        push_projects.sign_in(running, monkeypatch)
+        again = push(project, given[done.last_line :])
+    assert (again.exit_code, again.waiting) == (0, 0), again
+    assert [row[0] for row in rows(running, project)][2:] == [f"q{number}" for number in range(9)]
+
+
+@pytest.mark.slow
+def test_a_policy_that_became_stricter_counts_for_the_next_batch(running: Running, state: Project) -> None:
+    """However long the push has been running."""
+    seen: list[pushing.Delivered] = []
+    delivered = threading.Event()
+
+    def tell(one: pushing.Delivered) -> None:
+        seen.append(one)
+        delivered.set()
+
+    policy = "policies: {default: {severities: {phone-content: block}}}\n"
+
+    def given() -> Iterator[bytes]:
+        yield from lines({"counter": "s1", "bicycles": 1})
+        delivered.wait(60)
+        with (state.root / "ctnb.yml").open("a", encoding="utf-8") as stream:
+            stream.write(policy)
+        yield from lines({"counter": "s2", "bicycles": 2, "note": "office: (860) 555-0142"})
+
+    done = pushing.push(
+        SLUG, given(), batch_rows=1, every_s=0.0, project=settings.load(state.root), told=tell
+    )
+    assert [(one.batch, one.status) for one in seen] == [(1, "released"), (2, "blocked")]
+    assert (done.exit_code, done.waiting) == (1, 1)
+    assert [row[0] for row in rows(running, state)] == ["a1", "a2", "s1"]
+
+
+def started(project: Project, *options: str) -> subprocess.Popen[bytes]:
+    """`ctnb push` of a pipe that stays open, as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ctnb", "push", SLUG, "-", *options],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "CTNB_PROJECT": str(project.root)},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stream_that_is_ended_says_what_was_confirmed(
+    running: Running, state: Project, number: signal.Signals, code: int
+) -> None:
+    """The pipe is still open; what was confirmed is there, and nothing waits."""
+    with started(state, "--every", "0") as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write(lines({"counter": "w1", "bicycles": 1})[0])
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(b"batch 1: 1 of 1 record confirmed")
+        process.send_signal(number)
+        assert process.wait(60) == code
+        said = process.stderr.read().decode()
+    assert "It was asked to end" in said
+    assert "1 record confirmed; lines up to 1 were taken." in said
+    assert [row[0] for row in rows(running, state)] == ["a1", "a2", "w1"]
+    assert spools.waiting(state, SLUG) == []
+
+
+@pytest.mark.slow
+def test_two_pushes_at_once_lose_and_double_nothing(running: Running, state: Project) -> None:
+    """Two processes, three batches each: every record is there once, every batch was one release."""
+    with started(state, "--batch", "2") as one, started(state, "--batch", "2") as other:
+        said = []
+        for name, process in (("x", one), ("y", other)):
+            assert process.stdin is not None
+            text = b"".join(lines(*({"counter": f"{name}{at}", "bicycles": at} for at in range(6))))
+            process.stdin.write(text)
+            process.stdin.close()
+        for process in (one, other):
+            assert process.stdout is not None and process.stderr is not None
+            said.append((process.stdout.read().decode(), process.stderr.read().decode()))
+            assert process.wait(120) == 0, said
+    found = [row[0] for row in rows(running, state)]
+    assert found == ["a1", "a2", *(f"{name}{at}" for name in "xy" for at in range(6))]
+    assert len(releases.of_dataset(state, SLUG)) == 7
+    confirmed = [line for out, _ in said for line in out.splitlines() if "confirmed" in line]
+    assert len({line.split(":")[0] for line in confirmed}) == 6
+    assert verification.verify(state).faults == ()
+
+
+@pytest.mark.slow
+def test_a_run_beside_a_push_loses_and_doubles_nothing(
+    running: Running, state: Project, pool: KernelPool
+) -> None:
+    """The dataset is held for one batch at a time: the run gets its turn, and each builds on the other."""
+    (state.root / "notebooks" / SLUG / "data.csv").write_text(
+        "Counter,Bicycles,Note\na1,11,dry\na8,8,\n", encoding="utf-8"
+    )
+    with started(state, "--batch", "1", "--every", "0") as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"".join(lines(*({"counter": f"r{at}", "bicycles": at} for at in range(4)))))
+        process.stdin.flush()
+        assert b"confirmed" in process.stdout.readline()
+        made = flows.run(SLUG, project=settings.load(state.root), pool=pool)
+        process.stdin.close()
+        process.stdout.read()
+        assert process.wait(120) == 0
+    assert made.status == "released", made.reason
+    expected = [
+        ("a1", 11, "dry"),
+        ("a2", 20, None),
+        ("a8", 8, None),
+        *((f"r{at}", at, None) for at in range(4)),
+    ]
+    assert rows(running, state) == expected
+    assert verification.verify(state).faults == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_killed_push_builds_on_what_was_released_since(
+    running: Running, state: Project, pool: KernelPool, moment: str
+) -> None:
+    """A run published other values between the kill and the next push: they stay, and the record is there once."""
+    told = [sys.executable, "-c", KILLED, str(state.root), moment]
+    assert subprocess.run(told, check=False, timeout=120).returncode == -9
+    (state.root / "notebooks" / SLUG / "data.csv").write_text(
+        "Counter,Bicycles,Note\na1,11,wet\n", encoding="utf-8"
+    )
+    made = flows.run(SLUG, project=settings.load(state.root), pool=pool)
+    assert made.status == "released", made.reason
+    done = push(state, [])
+    assert (done.exit_code, done.waiting) == (0, 0), done
+    assert rows(running, state) == [("a1", 11, "wet"), ("a2", 20, None), ("a9", 9, None)]
+    assert verification.verify(state).faults == ()
