@@ -106,6 +106,21 @@ def test_a_table_that_changed_is_refused(table: Table) -> None:
         tables.open_table(table.path, digest=table.digest)
 
 
+def test_a_table_opened_again_is_what_its_file_holds_now(table: Table, tmp_path: Path) -> None:
+    """The content of the same bytes is measured once; another file in its place is another table."""
+    kept = table.path.read_bytes()
+    with tables.connect() as connection:
+        other = tables.write(
+            connection, "SELECT 'only' AS name", [Column(name="name", type="text")], tmp_path / "o"
+        )
+    assert tables.open_table(table.path) == table
+    table.path.write_bytes(other.path.read_bytes())
+    now = tables.open_table(table.path)
+    assert (now.rows, now.digest, now.file_digest) == (1, other.digest, other.file_digest)
+    table.path.write_bytes(kept)
+    assert tables.open_table(table.path) == table
+
+
 def test_a_missing_table_is_told(tmp_path: Path) -> None:
     """A work folder that was cleaned is not a crash."""
     with pytest.raises(RecordBroken, match=r"gone\.parquet is missing"):
