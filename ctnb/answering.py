@@ -24,6 +24,7 @@ from ctnb import (
     tables,
     withdrawals,
 )
+from ctnb.attachments import Copy
 from ctnb.errors import (
     ContractInvalid,
     CtnbError,
@@ -43,7 +44,7 @@ from ctnb.portals import plans
 from ctnb.portals.plans import Plan, Receipt
 from ctnb.privacy.decisions import Clearance
 from ctnb.privacy.reviews import Review
-from ctnb.records import PlanFacts, ReleaseFacts, ReviewFacts, SendFacts
+from ctnb.records import AttachmentFacts, PlanFacts, ReleaseFacts, ReviewFacts, SendFacts
 from ctnb.releases import Release
 from ctnb.tables import Table
 
@@ -266,12 +267,22 @@ def _answer(at: Supervisor, step: str, said: Mapping[str, Any]) -> Any:
             f"The step {step} cannot publish.", hint="Only the publish step may ask for that."
         )
     if said["what"] == "plan":
-        return plans.plan_to_json(
-            publishing.plan(at.project, at.dataset, table, at.record.portal, at.folder(step))
-        )
+        return plans.plan_to_json(_plan(at, table))
     if said["what"] == "publish":
         return asdict(_publish(at, table))
     raise StepFailed("The kernel asked for something unknown.")
+
+
+def _plan(at: Supervisor, table: Table) -> Plan:
+    """What publishing `table` would change, the files that were reviewed with it too."""
+    attaches = at.record.review or at.dataset.contract.portal.attachments
+    copies = _copies(at, review_that_counts(at)) if attaches else ()
+    return publishing.plan(at.project, at.dataset, table, at.record.portal, at.folder("publish"), copies)
+
+
+def _copies(at: Supervisor, review: Review) -> tuple[Copy, ...]:
+    """The copies of the attached files that were reviewed. Raises RecordBroken."""
+    return attachments.of_review(review.attachments, at.folder("privacy_review"), at.project.key)
 
 
 def publish_table(at: Supervisor) -> Receipt:
@@ -288,12 +299,13 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
         return _rehearsed(at, table)
     if at.record.release:
         raise StepFailed("This run has published already.", hint="Call ctnb.publish once.")
-    cleared = clearance(at, review_that_counts(at))
+    review = review_that_counts(at)
+    cleared = clearance(at, review)
     if not cleared.cleared:
         raise ReviewNotCleared(f"Nothing was sent: {cleared.why}", state=cleared.state)
     number = f"{at.record.run}-{1 + (at.record.seal or 0)}"
     done = publishing.publish(
-        at.project, at.dataset, table, review_that_counts(at), at.record.portal, release=number,
+        at.project, at.dataset, table, review, at.record.portal, release=number, copies=_copies(at, review),
         work=at.folder("publish"), sent=at.record.send, removes=guards.removal_reason(at.record),
         planned=lambda plan: _note_plan(at, plan),
         before_send=lambda plan, dataset_id: _note_send(at, plan, dataset_id),
@@ -305,6 +317,7 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
         rows_after=receipt.rows_after, digest=table.digest, whole=done.whole, version=done.delivered.version,
         decision=decision.id if decision else None, position=_position(at), at=clock.stamp(),
         opening=done.opened_by.decision.id if receipt.public and done.opened_by.decision else None,
+        attachments=_attached(at, review, done.delivered.files),
     )  # fmt: skip
     if receipt.opening:
         at.update(draft=facts)
@@ -321,6 +334,14 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
     return receipt
 
 
+def _attached(at: Supervisor, review: Review, ids: Mapping[str, str]) -> tuple[AttachmentFacts, ...]:
+    """The files beside the rows that were released, with the `ids` that the portal gave them."""
+    return tuple(
+        AttachmentFacts(name=one.name, bytes=one.size, digest=one.digest, id=ids[one.name])
+        for one in _copies(at, review)
+    )
+
+
 def _note_plan(at: Supervisor, plan: Plan) -> None:
     """What publishing is going to change goes into the record, also when it then stops."""
     fits = [one for one in plan.mapping if one.verdict == "fits"]
@@ -332,7 +353,7 @@ def _note_plan(at: Supervisor, plan: Plan) -> None:
                       for m in plan.mapping if m.verdict != "fits"),
         fitting=len(fits), words_changed=plan.words_changed, words_missing=plan.words_missing,
         removal_reason=plan.removal.reason, removal_by=plan.removal.by, views=plan.views, notes=plan.notes,
-        problems=plan.problems,
+        problems=plan.problems, attachments=tuple((a.name, a.verdict, a.size) for a in plan.attachments),
     )  # fmt: skip
     at.update(plan=facts)
     guards.rows_removed(at, plan)
@@ -352,7 +373,7 @@ def _note_send(at: Supervisor, plan: Plan, dataset_id: str) -> None:
 
 
 def _rehearsed(at: Supervisor, table: Table) -> Receipt:
-    plan = publishing.plan(at.project, at.dataset, table, at.record.portal, at.folder("publish"))
+    plan = _plan(at, table)
     _note_plan(at, plan)
     return Receipt(
         False, "A dry run: nothing was sent.", plan.portal, plan.url, plan.dataset_id or "", plan.mode, plan.public,

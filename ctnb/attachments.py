@@ -65,7 +65,7 @@ class Copy:
 
 def gather(project: Project, dataset: Dataset, work: Path) -> tuple[Copy, ...]:
     """
-    Copy the files that `dataset` attaches into the private folder `work`, each under its keyed digest.
+    Copy the files that `dataset` attaches into the private folder `work`, each below its keyed digest.
 
     Raises ContractInvalid for a file that is not there, is a link, empty or larger than LARGEST_BYTES, lies outside
     the project or where ctnb and the system keep what is private, or changes while it is copied.
@@ -107,7 +107,7 @@ def of_review(reviewed: Sequence[Attachment], work: Path, key: bytes) -> tuple[C
     """The copies in `work` of the files that were `reviewed`. Raises RecordBroken when one is gone, or another."""
     found = []
     for one in reviewed:
-        path = work / FOLDER / _file_name(one.digest)
+        path = work / FOLDER / _place(one.digest, one.name)
         plain = digests.of_file(path) if path.is_file() else ""
         if not plain or digests.keyed(plain, key) != one.digest:
             raise _gone(one.name)
@@ -196,7 +196,8 @@ def _copied(path: Path, name: str, folder: Path, key: bytes) -> Copy:
             hint="Let its writer finish, then run again.",
         )
     digest = digests.PLAIN + hasher.hexdigest()
-    kept = folder / _file_name(digests.keyed(digest, key))
+    kept = folder / _place(digests.keyed(digest, key), name)
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
     part.replace(kept)
     return Copy(name, size, digest, kept)
 
@@ -208,8 +209,9 @@ def _hashed(stream: BinaryIO) -> str:
     return hasher.hexdigest()
 
 
-def _file_name(keyed: str) -> str:
-    return keyed.partition(":")[2]
+def _place(keyed: str, name: str) -> Path:
+    """Where a copy lies: its digest keeps apart what changed, its name lets a person open it."""
+    return Path(keyed.partition(":")[2]) / name
 
 
 def _gone(name: str) -> RecordBroken:

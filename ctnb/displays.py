@@ -143,6 +143,10 @@ def _plan(plan: Plan, what: str, at: Desk) -> None:
     ):  # fmt: skip
         if told:
             rows.append([name, ", ".join(told)])
+    rows += [
+        [f"attachment {one.verdict}", f"{one.name}, {one.size:,} bytes" if one.size else one.name]
+        for one in plan.attachments
+    ]
     rows += [["to know", note] for note in plan.notes]
     _put("Plan", ["", ""], [*rows, *(["problem", problem] for problem in plan.problems)])
 

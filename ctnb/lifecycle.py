@@ -28,6 +28,7 @@ from ctnb import (
     tables,
     withdrawals,
 )
+from ctnb.attachments import Attachment
 from ctnb.contracts.columns import Column
 from ctnb.datasets import Dataset
 from ctnb.errors import PortalFailed, PublishRefused, ReviewNotCleared, UsageError
@@ -308,9 +309,14 @@ def _gate(at: _At) -> tuple[Release, Table]:
     kept = restoring.kept(release)
     columns = restoring.columns_today(at.dataset.contract, kept, release)
     table = restoring.with_columns(kept, columns, at.work / "newest.parquet")
-    review = reviewing.review(
-        at.project, at.dataset, table, run=release.run, portal=at.portal.name, before=release, work=at.work
+    attached = tuple(
+        Attachment(one.name, one.bytes, digests.keyed(one.digest, at.project.key))
+        for one in release.facts.attachments
     )
+    review = reviewing.review(
+        at.project, at.dataset, table, run=release.run, portal=at.portal.name, before=release, work=at.work,
+        attachments=attached,
+    )  # fmt: skip
     earlier = [
         one for one in releases.of_dataset(at.project, at.dataset.slug) if one.facts.at < release.facts.at
     ]

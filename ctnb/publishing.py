@@ -11,15 +11,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctnb import clock, digests, ledger, releases, secrets, unfinished
+from ctnb import attachments, clock, digests, ledger, releases, secrets, unfinished
+from ctnb.attachments import Copy
 from ctnb.clients.socrata import Socrata
 from ctnb.contracts.publication import WHOLE
 from ctnb.contracts.push_sources import push_source
 from ctnb.datasets import Dataset
 from ctnb.drift import structure
 from ctnb.errors import CtnbError, RecordBroken, ReviewNotCleared, SettingsInvalid
-from ctnb.portals import accounts, gates, local, parts, planning, sending
-from ctnb.portals.interface import Portal
+from ctnb.portals import accounts, attaching, gates, local, parts, planning, sending
+from ctnb.portals.interface import Attachments, Portal
 from ctnb.portals.journal import Journal
 from ctnb.portals.planning import Kept, Planned, Target, Wanted
 from ctnb.portals.plans import Plan, Receipt
@@ -115,10 +116,13 @@ def clearance(project: Project, dataset: Dataset, review: Review, portal: str) -
     )
 
 
-def plan(project: Project, dataset: Dataset, table: Table, portal: str, work: Path | None = None) -> Plan:
-    """What publishing `table` would change. Writes nothing."""
+def plan(
+    project: Project, dataset: Dataset, table: Table, portal: str, work: Path | None = None,
+    copies: tuple[Copy, ...] = (),
+) -> Plan:  # fmt: skip
+    """What publishing `table`, with the files of `copies` beside it, would change. Writes nothing."""
     with target(project, dataset, portal) as there:
-        asked = replace(wanted(project, dataset, table, portal), may_open=_embedded(project, portal))
+        asked = replace(wanted(project, dataset, table, portal, copies), may_open=_embedded(project, portal))
         return planning.make(there, asked, work, _kept(project, dataset, portal))
 
 
@@ -126,6 +130,7 @@ def publish(
     project: Project, dataset: Dataset, table: Table, review: Review, portal: str, *, release: str,
     work: Path | None = None, sent: SendFacts | None = None, removes: str = "",
     planned: Callable[[Plan], None] | None = None, before_send: Callable[[Plan, str], None] | None = None,
+    copies: tuple[Copy, ...] = (),
 ) -> Published:  # fmt: skip
     """
     Publish `table`, whose review is `review`, as `release`: gate, plan, send, read back, compare, keep.
@@ -133,13 +138,15 @@ def publish(
     `sent` is an earlier sending of the same run that was not called released: rows that are there already are
     not sent twice. `removes` is a person's reason for taking published rows away. `planned` is called with the plan
     before anything of it is checked, `before_send` with the plan and the portal's dataset id right before anything
-    is sent. What is to be public on a portal outside stays private until somebody decided about that too; the
-    receipt then says so.
+    is sent. `copies` are the files beside the rows that were reviewed with them.
+    What is to be public on a portal outside stays private until somebody decided about that too; the receipt then
+    says so.
     Raises ReviewNotCleared, PublishRefused, PortalFailed; the published rows then stay as they were.
     """
-    cleared, opened_by = gate(project, dataset, table, review, portal), opening(project, review, portal)
+    cleared = gate(project, dataset, table, review, portal, copies)
+    opened_by = opening(project, review, portal)
     want = replace(
-        wanted(project, dataset, table, portal), may_open=opened_by.cleared, removal_reason=removes
+        wanted(project, dataset, table, portal, copies), may_open=opened_by.cleared, removal_reason=removes
     )
     journal = sending_journal(project, dataset, portal)
     with ExitStack() as stack:
@@ -158,7 +165,7 @@ def publish(
         )  # fmt: skip
         if before_send:
             before_send(made.plan, there.dataset_id or "")
-        token = _token(project, dataset, made.plan, table)
+        token = _token(project, dataset, made, table)
         limit = project.portal(portal).read_back_rows
         delivered = sending.send(there, made, token, journal, at_most_rows=limit)
         _describe(project, dataset, there, made)
@@ -224,14 +231,23 @@ def sending_journal(project: Project, dataset: Dataset, portal: str) -> Journal:
     return Journal(project.private_folder("sending", dataset.slug) / f"{portal}.jsonl")
 
 
-def _token(project: Project, dataset: Dataset, made: Plan, table: Table) -> str:
+def _token(project: Project, dataset: Dataset, made: Planned, table: Table) -> str:
     """
-    The idempotency key: the same for one table on one state of the portal, on top of one release.
+    The idempotency key: the same for one table on one state of the portal, on top of one release, with one change of
+    the files beside it.
 
     The base keeps a change apart from an equal one of an earlier time, after which others were published.
     """
-    base = releases.newest(project, dataset.slug, made.portal)
-    said = [made.mode, table.digest, made.before, made.expected, base.facts.release if base else ""]
+    one, files = made.plan, made.wanted.files
+    base = releases.newest(project, dataset.slug, one.portal)
+    said: list[object] = [
+        one.mode,
+        table.digest,
+        one.before,
+        one.expected,
+        base.facts.release if base else "",
+    ]
+    said += attaching.token(files, made.files) if files else []
     return digests.keyed(digests.of_bytes(digests.canonical_json(said)), project.key)
 
 
@@ -241,12 +257,23 @@ def creation_token(project: Project, dataset: Dataset, portal: str) -> str:
     return digests.keyed(digests.of_bytes(digests.canonical_json(said)), project.key)
 
 
-def gate(project: Project, dataset: Dataset, table: Table, review: Review, portal: str) -> Clearance:
-    """The clearance of `review` for exactly `table`. Raises ReviewNotCleared."""
+def gate(
+    project: Project,
+    dataset: Dataset,
+    table: Table,
+    review: Review,
+    portal: str,
+    copies: tuple[Copy, ...] = (),
+) -> Clearance:
+    """The clearance of `review` for exactly `table`, with exactly these files beside it. Raises ReviewNotCleared."""
     if review.dataset != dataset.slug or review.table_digest != digests.keyed(table.digest, project.key):
         raise ReviewNotCleared(
             "The review is of another table than the one to be published.",
             hint="Run the privacy review again.",
+        )
+    if review.attachments != attachments.said(copies, project.key):
+        raise ReviewNotCleared(
+            "The review is of other files than those to be attached.", hint="Run the privacy review again."
         )
     found = clearance(project, dataset, review, portal)
     if not found.cleared:
@@ -256,8 +283,10 @@ def gate(project: Project, dataset: Dataset, table: Table, review: Review, porta
     return found
 
 
-def wanted(project: Project, dataset: Dataset, table: Table, portal: str) -> Wanted:
-    """What `dataset` asks of `portal` for `table`."""
+def wanted(
+    project: Project, dataset: Dataset, table: Table, portal: str, copies: tuple[Copy, ...] = ()
+) -> Wanted:
+    """What `dataset` asks of `portal` for `table` and the files of `copies` beside it."""
     contract = dataset.contract
     outside = not _embedded(project, portal)
     return Wanted(
@@ -267,7 +296,16 @@ def wanted(project: Project, dataset: Dataset, table: Table, portal: str) -> Wan
         told=contract.portal, views=contract.views, approved=_added(project, dataset, table, portal),
         removal="asked", words="needed" if outside else "told",
         shared_with=sum(bool(one.mail) for one in project.settings.reviewers) if outside else 0,
+        files=_files(project, dataset, portal, copies), federated_to=project.portal(portal).federated_to,
     )  # fmt: skip
+
+
+def _files(project: Project, dataset: Dataset, portal: str, copies: tuple[Copy, ...]) -> Attachments | None:
+    """The files that are to be attached, with what is known of earlier ones; None where there never were any."""
+    made = [one.facts for one in releases.of_dataset(project, dataset.slug) if one.facts.portal == portal]
+    known = {one.id: one.digest for facts in made for one in facts.attachments}
+    sent = attaching.sent(sending_journal(project, dataset, portal))
+    return Attachments(copies, known, sent) if copies or known or sent else None
 
 
 def _added(project: Project, dataset: Dataset, table: Table, portal: str) -> frozenset[str]:
@@ -284,12 +322,14 @@ def _added(project: Project, dataset: Dataset, table: Table, portal: str) -> fro
     return frozenset([*found.added, *(now for _, now in found.renamed)])
 
 
-def draft_plan(project: Project, dataset: Dataset, table: Table) -> Plan:
+def draft_plan(project: Project, dataset: Dataset, table: Table, copies: tuple[Copy, ...] = ()) -> Plan:
     """The plan of a draft, for the embedded portal."""
-    return plan(project, dataset, table, "local")
+    return plan(project, dataset, table, "local", copies=copies)
 
 
-def draft_publish(project: Project, dataset: Dataset, table: Table, review: Review) -> Receipt:
+def draft_publish(
+    project: Project, dataset: Dataset, table: Table, review: Review, copies: tuple[Copy, ...] = ()
+) -> Receipt:
     """Publish a draft to the embedded portal when its review is cleared; else say why nothing was sent."""
     try:
         done = publish(
@@ -300,6 +340,7 @@ def draft_publish(project: Project, dataset: Dataset, table: Table, review: Revi
             "local",
             release=f"draft-{clock.now():%Y%m%dT%H%M%SZ}",
             removes=DRAFT,
+            copies=copies,
         )
     except ReviewNotCleared as error:
         return _not_sent(dataset, error)

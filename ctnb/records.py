@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from ctnb import clock, documents, ledger
 from ctnb.digests import canonical_json, of_bytes, of_file
@@ -205,7 +205,27 @@ class SendFacts(documents.Form):
     expected: str = Field(description="Keyed content digest that the portal must have afterwards.")
 
 
-class ReleaseFacts(documents.Form):
+class AttachmentFacts(documents.Form):
+    """A file that was released beside the rows."""
+
+    name: str
+    bytes: int
+    digest: str = Field(description="Plain SHA-256 of its bytes.")
+    id: str = Field(description="What the portal calls it.")
+
+
+class Attaching(documents.Form):
+    """What says nothing of attachments where there are none, so that such records are as they always were."""
+
+    @model_serializer(mode="wrap")
+    def _brief(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        made: dict[str, Any] = dump(self)
+        if not made.get("attachments"):
+            made.pop("attachments", None)
+        return made
+
+
+class ReleaseFacts(Attaching):
     """What was released."""
 
     release: str
@@ -228,10 +248,11 @@ class ReleaseFacts(documents.Form):
     position: dict[str, Any] = Field(
         default_factory=dict, description="Where the source came to: the next run goes on from there."
     )
+    attachments: tuple[AttachmentFacts, ...] = Field((), description="Files beside the rows.")
     at: str
 
 
-class PlanFacts(documents.Form):
+class PlanFacts(Attaching):
     """What publishing was going to change on the portal, in counts."""
 
     portal: str
@@ -256,6 +277,11 @@ class PlanFacts(documents.Form):
     views: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    attachments: tuple[tuple[str, str, int], ...] = Field(
+        (),
+        description="Name, what becomes of it (added, changed, removed, unchanged) and bytes of each file beside the "
+        "rows.",
+    )
 
 
 class FileFacts(documents.Form):

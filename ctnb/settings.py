@@ -51,6 +51,11 @@ class PortalSettings(documents.Form):
     one_request_mb: int = Field(
         10, description="The largest body, in MB, that goes in one request; more goes by a revision.", ge=1
     )
+    federated_to: tuple[str, ...] = Field(
+        (),
+        description="Other portals that show what is public on this one, by name; the plan says so, for a portal does "
+        "not tell.",
+    )
     timeout_s: float = Field(60.0, description="Seconds to wait for an answer.", gt=0)
     read_back_rows: int = Field(
         1_000_000,

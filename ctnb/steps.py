@@ -188,9 +188,10 @@ def plan(given: Table, ds: Dataset) -> Plan:
     at = desk()
     if at.step:
         return plans.plan_from_json(asks.ask(at.step, "plan", digest=given.digest))
-    from ctnb import publishing
+    from ctnb import attachments, publishing
 
-    return publishing.draft_plan(at.project, ds, given)
+    copies = attachments.gather(at.project, ds, at.folder(ds.slug))
+    return publishing.draft_plan(at.project, ds, given, copies)
 
 
 @noted
@@ -209,11 +210,11 @@ def publish(given: Table, reviewed: Review) -> Receipt:
         return plans.receipt_from_json(
             asks.ask(at.step, "publish", digest=given.digest, review=reviewed.digest)
         )
-    from ctnb import publishing
+    from ctnb import attachments, publishing
 
-    return publishing.draft_publish(
-        at.project, datasets.dataset(reviewed.dataset, at.project.notebooks), given, reviewed
-    )
+    ds = datasets.dataset(reviewed.dataset, at.project.notebooks)
+    copies = attachments.of_review(reviewed.attachments, at.folder(ds.slug), at.project.key)
+    return publishing.draft_publish(at.project, ds, given, reviewed, copies)
 
 
 def show(thing: Any, what: str = "") -> None:

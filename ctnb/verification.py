@@ -225,6 +225,9 @@ def _meaning(
     step = next((one for one in record.steps if one.step == "transform" and one.table), None)
     if step and step.table and digests.keyed(release.digest, project.key) != step.table.digest:
         yield Fault(f"{name}/run.json", None, "what was released is not the table that was reviewed")
+    attached = [(one.name, one.bytes, digests.keyed(one.digest, project.key)) for one in release.attachments]
+    if attached != [(one.name, one.size, one.digest) for one in review.attachments]:
+        yield Fault(f"{name}/run.json", None, "the attached files are not those that were reviewed")
     before = [entry for entry in entries if entry.at <= release.at]
     base = [r for r in releases.of_dataset(project, record.dataset) if r.facts.at < release.at]
     base = [r for r in base if r.facts.portal == release.portal]

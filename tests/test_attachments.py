@@ -36,13 +36,13 @@ def attaching(folder: Path, *told: str) -> tuple[Project, Dataset]:
     return project, datasets.dataset(fp.SLUG, project.notebooks)
 
 
-def test_copies_are_named_by_their_digest_and_private(tmp_path: Path) -> None:
+def test_copies_lie_under_their_digest_and_are_private(tmp_path: Path) -> None:
     """The name that people read, the size, a plain digest, and bytes that only the owner reads."""
     project, dataset = attaching(tmp_path, "{path: README.txt}", "{path: ../../ctnb.yml, name: settings.yml}")
     readme, other = attachments.gather(project, dataset, project.work("r"))
     assert (readme.name, readme.size, readme.digest) == ("README.txt", len(SECRET), digests.of_bytes(SECRET))
     assert other.name == "settings.yml"
-    assert digests.keyed(readme.digest, project.key).endswith(readme.path.name)
+    assert digests.keyed(readme.digest, project.key).endswith(readme.path.parent.name)
     assert readme.path.stat().st_mode & 0o077 == 0
     (dataset.folder / "README.txt").write_bytes(b"another")
     assert readme.read() == SECRET

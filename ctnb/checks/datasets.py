@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ctnb import secrets, snapshots, templates
+from ctnb import attachments, secrets, snapshots, templates
 from ctnb.checks import portals
 from ctnb.checks.lines import Line, named, tried
 from ctnb.contracts.publication import KEYED
@@ -39,6 +39,7 @@ def check(project: Project, dataset: Dataset) -> list[Line]:
             bool(contract.key) or contract.portal.mode not in KEYED,
             "Name the row identifier under key:.",
         ),
+        *_attachments(project, dataset),
         *portals.of_dataset(project, dataset),
     ]
     for step in STEPS:
@@ -57,6 +58,17 @@ def _sources(project: Project, dataset: Dataset) -> Iterator[Line]:
             yield Line(f"source: {part.place}, which only a run reads", True)
     for reference in dict.fromkeys(secrets.references(source)):
         yield named("source", reference)
+
+
+def _attachments(project: Project, dataset: Dataset) -> Iterator[Line]:
+    """Whether each file beside the rows can be attached."""
+    for one in dataset.contract.portal.attachments:
+        try:
+            size = attachments.check(project, dataset, one)
+        except CtnbError as error:
+            yield Line(f"attachment: {error.what}", False, error.hint)
+        else:
+            yield Line(f"attachment: {one.shown}, {size:,} bytes", True)
 
 
 def _file(path: str, dataset: Dataset, roots: tuple[Path, ...]) -> Line:

@@ -203,7 +203,9 @@ class SocrataPortal:
         rows, words = self.client.count(view.id), socrata_metadata.said_of(view.document)
         url = self.address(view.id)
         readers = socrata_views.readers(view.document)
-        audience = (f"{readers} people it is shared with",) if readers else ()
+        audience = (
+            (f"{readers} {'person' if readers == 1 else 'people'} it is shared with",) if readers else ()
+        )
         return There(view.id, view.name, url, fields, key, view.public, rows, view.version, words, audience)
 
     def _version(self, dataset_id: str) -> tuple[str, int]:

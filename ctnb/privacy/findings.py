@@ -83,8 +83,8 @@ _IDENTIFIERS = (
          "Have somebody open the files before they go out, or leave the column out; approve once that is done.",
          direct=True, once=True),
     Rule("attachment", "Are files attached beside the rows, which the review cannot look into?", "wait",
-         "Have somebody open the files before they go out, or take them out of portal: attachments:; approve once "
-         "that is done.", direct=True),
+         "Have somebody open the run's copies, below .ctnb/work/RUN/privacy_review/attachments/, or take the files out "
+         "of portal: attachments:; approve once that is done.", direct=True),
     Rule("free-text", "Is free text published about people?", "wait",
          "Leave free text out: that is the default. Keep it only after somebody has read it."),
 )  # fmt: skip

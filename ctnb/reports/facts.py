@@ -261,6 +261,8 @@ class PlanFacts:
     views: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    attachments: tuple[tuple[str, str, int], ...] = ()
+    """Name, what becomes of it and bytes of each file beside the rows."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctnb.reports.facts import PlanFacts, ReportFacts
 from ctnb.reports.markup import Html, badge, h, joined, number
-from ctnb.reports.tables import Heading, code, counted, facts, names, table
+from ctnb.reports.tables import Heading, bytes_text, code, counted, facts, names, table
 
 TONES = {"": "bad", "mapped": "warn", "ignored": "warn", "left out": "warn", "added": "good"}
 
@@ -41,8 +41,19 @@ def _counts(one: PlanFacts) -> Html | None:
         ("Words that change", names(one.words_changed)),
         ("Words still missing", ", ".join(one.words_missing) or None),
         ("Filtered views", ", ".join(one.views) or None),
+        ("Files beside the rows", _attachments(one)),
         ("To know", h("ul", [h("li", note) for note in one.notes]) if one.notes else None),
     )
+
+
+def _attachments(one: PlanFacts) -> Html | None:
+    if not one.attachments:
+        return None
+    lines = [
+        h("li", code(name), f", {verdict}", f", {bytes_text(size)}" if size else "")
+        for name, verdict, size in one.attachments
+    ]
+    return h("ul", lines)
 
 
 def _columns(one: PlanFacts) -> Html | None:
