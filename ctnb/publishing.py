@@ -83,12 +83,12 @@ def opened(project: Project, name: str, dataset: Dataset | None = None) -> Itera
             yield SocrataPortal(name, client, one_request_bytes=settings.one_request_mb << 20)
         return
     if settings.kind == "opendatasoft":
-        yield _opendatasoft(name, settings, dataset)
+        yield _opendatasoft(name, settings, dataset, project.root)
         return
     yield accounts.socrata(name, settings, project.root)
 
 
-def _opendatasoft(name: str, settings: PortalSettings, dataset: Dataset | None) -> Portal:
+def _opendatasoft(name: str, settings: PortalSettings, dataset: Dataset | None, root: Path) -> Portal:
     from ctnb.clients.opendatasoft import Opendatasoft, push_place  # few publish there
     from ctnb.portals.opendatasoft import OpendatasoftPortal
 
@@ -98,7 +98,10 @@ def _opendatasoft(name: str, settings: PortalSettings, dataset: Dataset | None) 
             hint="The key names a secret: api_key: {secret: NAME}.",
         )
     key, source = secrets.value(settings.api_key), push_source(dataset.folder, name) if dataset else None
-    client = Opendatasoft(settings.url, key, timeout_s=settings.timeout_s, process_s=settings.process_s)
+    client = Opendatasoft(
+        settings.url, key, timeout_s=settings.timeout_s, process_s=settings.process_s,
+        ca_file=root / settings.ca_file if settings.ca_file else None,
+    )  # fmt: skip
     place = push_place(source.push_url, secrets.value(source.push_key)) if source else None
     return OpendatasoftPortal(name, client, place)
 

@@ -393,3 +393,14 @@ def test_a_file_gets_new_columns_and_a_realtime_source_does_not(filed: Place, ke
     assert wider.rows() == [*((*row, None) for row in ALL), ("04", "Canton", 4, 2020)]
     with pytest.raises(PublishRefused, match="own pages alone: year"):
         keyed.portal.add_fields(keyed.dataset_id, more[3:], keyed.journal)
+
+
+def test_the_certificates_under_ca_file_are_trusted(tmp_path: Path) -> None:
+    """A portal with an agency's own certificate is reached by them, and refused with what to do without them."""
+    with running_portal(tmp_path, "--tls") as running:
+        key = add_api_key(running.file, running.key_id)
+        trusted = running.file.with_suffix(".certificate.pem")
+        found = Opendatasoft(running.url, key, ca_file=trusted).dataset("nothing")
+        with pytest.raises(PortalFailed) as failed:
+            Opendatasoft(running.url, key, pause_s=0).dataset("nothing")
+    assert (found, "ca_file:" in (failed.value.hint or "")) == (None, True)

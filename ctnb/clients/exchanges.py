@@ -27,6 +27,7 @@ from ctnb.clients.getting import (
     NO_ADDRESS,
     PATIENCE_S,
     AgainError,
+    advice,
     checked_file,
     is_loopback,
     nobody,
@@ -146,7 +147,7 @@ class Exchange:
             return repeating(stop_after_attempt(ATTEMPTS), self.pause_s)(once)
         except AgainError as again:
             told = str(again)
-        raise PortalFailed(f"The portal did not answer: {told}, {ATTEMPTS} times.", hint="Try again later.")
+        raise PortalFailed(f"The portal did not answer: {told}, {ATTEMPTS} times.", hint=advice(told))
 
     def _get_once(
         self, path: str, query: Mapping[str, Any] | None, missing: bool

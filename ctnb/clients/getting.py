@@ -141,6 +141,18 @@ def is_loopback(origin: str) -> bool:
     return host == "localhost"
 
 
+def advice(told: str) -> str:
+    """What to do about a portal that does not answer, `told` being the name of what went wrong."""
+    if told == "SSLError":
+        return (
+            "Its certificate does not verify, or TLS fails: where the network or the portal has certificates of its "
+            "own, name their file under ca_file: in ctnb.yml."
+        )
+    if told == "ConnectionError":
+        return "Try again later; if it stays, check url: in ctnb.yml, the network and its proxy."
+    return "Try again later."
+
+
 def check_way(origin: str) -> None:
     """Raises UsageError where a secret would be sent to the address `origin` in the clear."""
     if not is_private_way(origin):

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -22,9 +23,9 @@ import requests
 from tenacity import stop_after_attempt
 
 from ctnb import clock
-from ctnb.clients import codes
+from ctnb.clients import codes, getting
 from ctnb.clients.answers import not_understood, objects, understood
-from ctnb.clients.getting import NO_ADDRESS, AgainError, is_private_way, nobody, repeating, retry_after
+from ctnb.clients.getting import NO_ADDRESS, AgainError, nobody, repeating, retry_after
 from ctnb.clients.waiting import insisted
 from ctnb.errors import PortalFailed, SettingsInvalid
 
@@ -88,19 +89,21 @@ class Opendatasoft:
 
     def __init__(
         self, url: str, api_key: str | None, *, timeout_s: float = 60.0, pause_s: float = 0.5,
-        process_s: float = 3600.0, poll_s: float = POLL_S,
+        process_s: float = 3600.0, poll_s: float = POLL_S, ca_file: Path | None = None,
     ) -> None:  # fmt: skip
         """
         `url` is the portal's address without a path; `timeout_s` the seconds to wait for each answer, `pause_s` those
         before the first repetition, `process_s` those in which a processing must end, `poll_s` the most between
-        two looks at it. Raises SettingsInvalid when the key would go over the network in the clear.
+        two looks at it. Raises SettingsInvalid when the key would go over the network in the clear; UsageError when
+        `ca_file` holds no certificates.
         """
         self.url = url.rstrip("/")
         _check_way(self.url)
         self._timeout_s, self._pause_s = timeout_s, pause_s
         self._process_s, self._poll_s = process_s, poll_s
         self._session = requests.Session()
-        self._session.trust_env = not _loopback(self.url)  # no proxy leads back to this machine
+        self._verify = getting.checked_file(ca_file) if ca_file else None
+        self._session.trust_env = not getting.is_loopback(self.url)  # no proxy leads back to this machine
         self._session.auth = nobody
         self._headers = {"Authorization": f"Apikey {api_key}"} if api_key else {}
 
@@ -331,7 +334,7 @@ class Opendatasoft:
                 return None
             _check(answer, anything)
             return answer
-        hint = "Try again later." if again else "It may have taken effect: run again, which looks first."
+        hint = getting.advice(told) if again else "It may have taken effect: run again, which looks first."
         raise PortalFailed(f"The portal did not answer: {told}{_times(attempts)}.", hint=hint)
 
     def _once(
@@ -339,7 +342,7 @@ class Opendatasoft:
     ) -> requests.Response:
         try:
             answer = self._session.request(
-                method, address, headers=dict(headers), timeout=self._timeout_s,
+                method, address, headers=dict(headers), timeout=self._timeout_s, verify=self._verify,
                 allow_redirects=False,  # a redirected POST becomes a GET, which writes nothing and says 200
                 **options,
             )  # fmt: skip
@@ -364,12 +367,8 @@ def _times(attempts: int) -> str:
     return f", {attempts} times" if attempts > 1 else ""
 
 
-def _loopback(url: str) -> bool:
-    return urlsplit(url).scheme == "http" and is_private_way(url)
-
-
 def _check_way(url: str) -> None:
-    if not is_private_way(url):
+    if not getting.is_private_way(url):
         raise SettingsInvalid(
             "An Opendatasoft portal's address begins with http://: its keys would be sent in the clear.",
             hint="Write https://.",
