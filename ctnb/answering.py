@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -310,7 +310,7 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
         planned=lambda plan: _note_plan(at, plan),
         before_send=lambda plan, dataset_id: _note_send(at, plan, dataset_id),
     )  # fmt: skip
-    receipt, decision = done.receipt, done.clearance.decision
+    receipt, decision = _from_the_first(at, done.receipt), done.clearance.decision
     facts = ReleaseFacts(
         release=number, portal=receipt.portal, url=receipt.url, dataset_id=receipt.dataset_id, mode=receipt.mode,
         public=receipt.public, rows_before=receipt.rows_before, rows_sent=receipt.rows_sent,
@@ -366,10 +366,16 @@ def _note_send(at: Supervisor, plan: Plan, dataset_id: str) -> None:
     key = at.project.key
     facts = SendFacts(
         portal=plan.portal, dataset_id=dataset_id, mode=plan.mode, before=digests.keyed(plan.before, key),
-        expected=digests.keyed(plan.expected, key),
+        expected=digests.keyed(plan.expected, key), rows_before=plan.rows_before,
     )  # fmt: skip
     at.update(send=facts)
     at.event("sending", {"portal": plan.portal, "rows": plan.rows_sent, "mode": plan.mode})
+
+
+def _from_the_first(at: Supervisor, receipt: Receipt) -> Receipt:
+    """`receipt` with the rows that were there before the first attempt, which may have sent what a later one found."""
+    before = at.record.send.rows_before if at.record.send else None
+    return receipt if before is None else replace(receipt, rows_before=before)
 
 
 def _rehearsed(at: Supervisor, table: Table) -> Receipt:

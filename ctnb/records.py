@@ -203,6 +203,7 @@ class SendFacts(documents.Form):
     mode: str
     before: str = Field(description="Keyed content digest of the portal's rows before.")
     expected: str = Field(description="Keyed content digest that the portal must have afterwards.")
+    rows_before: int | None = Field(None, description="How many rows the portal had before.")
 
 
 class AttachmentFacts(documents.Form):

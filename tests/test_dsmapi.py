@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from portal_fixture import Running, running_portal
 
 from ctnb import digests, tables
@@ -14,6 +15,7 @@ from ctnb.clients.dsmapi import Dsmapi
 from ctnb.clients.socrata import Credentials, Socrata
 from ctnb.contracts.columns import Column
 from ctnb.contracts.publication import Metadata
+from ctnb.embedded.accounts import add_account
 from ctnb.errors import ApprovalAwaited, PublishRefused
 from ctnb.portals import revisions, uploads
 from ctnb.portals.interface import Change, Described, Kind
@@ -254,7 +256,7 @@ def test_older_drafts_are_discarded_before_a_newer_change(
 
 
 def test_a_portal_that_asks_for_approval_is_waited_for(tmp_path: Path, journal: Journal) -> None:
-    """The change is submitted once, and told as waiting until the approver of the portal applies it."""
+    """The change is submitted once, and told as waiting until the approver applies it; that is waited for, too."""
     with running_portal(tmp_path, "--approval") as running:
         portal = portal_at(running)
         uid, given = dataset(portal), change(table(tmp_path, START), "append")
@@ -263,6 +265,13 @@ def test_a_portal_that_asks_for_approval_is_waited_for(tmp_path: Path, journal: 
                 portal.send(uid, given, journal)
         assert rows(running, uid) == []
         assert [step["state"] for step in journal.steps(given.token)].count("submitted") == 1
+        approver = add_account(running.file, "Ada Approver", "publisher")
+        (waits,) = running.ask("GET", f"/api/views/{uid}/approvals?status=pending").json()
+        outcome = f"/api/views/{uid}/approvals/{waits['id']}?method=updateOutcomeEnd&status=approved"
+        assert requests.put(running.url + outcome, auth=approver, timeout=60).ok
+        portal.settle(uid, journal)
+        assert len(rows(running, uid)) == 2
+        assert portal.send(uid, given, journal).already
 
 
 def test_words_are_changed_without_losing_others(portal: SocrataPortal, running: Running) -> None:

@@ -96,12 +96,13 @@ def send(sending: Sending) -> Sent:
 
 
 def settle(dsmapi: Dsmapi, dataset_id: str, journal: Journal) -> None:
-    """Wait for the revision that an earlier attempt was applying, when the journal names one."""
+    """Wait for the revision of the journal that an earlier attempt was applying, or an approver applies."""
     last = journal.newest()
-    if last is None or last["state"] != "applying":
+    if last is None or last["state"] not in ("applying", "submitted"):
         return
-    revision = dsmapi.revision(dataset_id, int(last["revision"]))
-    if revision.job is not None and not revision.finished:
+    listed = {one.seq: one for one in dsmapi.revisions(dataset_id)}
+    revision = listed.get(int(last["revision"]))
+    if revision is not None and revision.job is not None and not revision.finished:
         with suppress(PublishRefused):  # what became of it is seen in the rows
             dsmapi.applied(revision, revision.job)
 
