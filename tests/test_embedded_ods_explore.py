@@ -96,6 +96,17 @@ def test_records_come_in_pages_with_their_types(data: Ods) -> None:
         (f"distance(spot, {NEAR}) > 10000", ["New Haven"]),
         (f"within(spot, {BOX})", ["Derby", "Ansonia"]),
         ("in_bbox(spot, 41.0, -73.0, 42.0, -72.0)", ["New Haven"]),
+        (f"disjoint(spot, {BOX}) and spot is not null", ["New Haven"]),
+        ("open", ["Derby"]),
+        ("'rail' in tags", ["Derby", "New Haven"]),
+        ("day:['2024-01-01' TO '2024-06-01'[", ["Derby"]),
+        ("day > now(years=-100) and day < now(days=+1, hour=0)", ["Derby", "Ansonia", 'Söüth "Port"']),
+        (
+            "day > now(year=2024, month=12, day=1) and day < now(year=2024, month=12, day=31)",
+            ['Söüth "Port"'],
+        ),
+        ("date_format(day, 'dd/MM/yy') = '04/03/24'", ["Derby"]),
+        ("ifnull(people, 7) = 7", ["New Haven"]),
     ],
 )
 def test_a_condition_finds_its_records(data: Ods, where: str, expected: list[str]) -> None:
@@ -126,6 +137,91 @@ def test_aggregates_and_groups(data: Ods) -> None:
     assert [{"y": 2024, "n": 2}] == grouped[:1]
     assert {(2023, 1), (None, 1)} == {(one["y"], one["n"]) for one in grouped[1:]}
     assert {"year(day)", "count(*)"} == set(ask(data, group_by="year(day)").json()["results"][0])
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("range(people, 10000)", [("[0, 9999]", 1), ("[10000, 19999]", 2)]),
+        ("range(paid, 2.5)", [("[-2.5, 0.0[", 1), ("[0.0, 2.5[", 1), ("[10.0, 12.5[", 1)]),
+        ("RANGE(people, *, 1, 15000)", [("[*, 0]", 1), ("[1, 14999]", 1)]),
+        ("range(paid, 0, 5, *)", [("[0, 5[", 1), ("[5, *[", 1)]),
+        ("range(day, 1 month)", [
+            ("[2023-12-01T00:00:00.000Z, 2024-01-01T00:00:00.000Z[", 1),
+            ("[2024-03-01T00:00:00.000Z, 2024-04-01T00:00:00.000Z[", 1),
+            ("[2024-12-01T00:00:00.000Z, 2025-01-01T00:00:00.000Z[", 1),
+        ]),
+        ("range(at, 12h)", [
+            ("[2024-01-01T00:00:00.000Z, 2024-01-01T12:00:00.000Z[", 1),
+            ("[2024-03-04T00:00:00.000Z, 2024-03-04T12:00:00.000Z[", 1),
+        ]),
+        ("range(day, 1 week)", [
+            ("[2023-12-25T00:00:00.000Z, 2024-01-01T00:00:00.000Z[", 1),
+            ("[2024-03-04T00:00:00.000Z, 2024-03-11T00:00:00.000Z[", 1),
+            ("[2024-12-23T00:00:00.000Z, 2024-12-30T00:00:00.000Z[", 1),
+        ]),
+        ("range(day, *, date'2024-01-01', *)", [("[*, 2024-01-01[", 1), ("[2024-01-01, *[", 2)]),
+        ("date_format(day, \"'Q' EEEE\")", [("Q Monday", 1), ("Q Sunday", 1), ("Q Wednesday", 1), (None, 1)]),
+    ],
+)  # fmt: skip
+def test_ranges_are_groups_in_their_order(
+    data: Ods, group: str, expected: list[tuple[str | None, int]]
+) -> None:
+    """Of one width or between bounds; what is in none of them is in no group."""
+    answer = ask(data, select="count(*) as n", group_by=f"{group} as span")
+    assert answer.status_code == 200, answer.text
+    found = [(one["span"], one["n"]) for one in answer.json()["results"]]
+    assert expected == sorted(found, key=lambda one: (one[0] is None, found.index(one)))
+
+
+def test_ranges_follow_the_time_zone(data: Ods) -> None:
+    """A day in New York begins five hours after one in UTC; exports hold the groups as texts."""
+    parameters = {
+        "group_by": "range(at, 1 day) as span",
+        "order_by": "span desc",
+        "timezone": "America/New_York",
+    }
+    spans = [one["span"] for one in ask(data, **parameters).json()["results"]]
+    assert "[2023-12-31T00:00:00.000-05:00, 2024-01-01T00:00:00.000-05:00[" == spans[1]
+    for form in ("csv", "parquet", "xlsx", "json"):
+        assert 200 == ask(data, f"/exports/{form}", **parameters).status_code
+
+
+def test_a_page_of_groups_may_hold_as_many_as_the_limit(data: Ods) -> None:
+    """20,000 from the first one on, as a number or as -1; not behind an offset."""
+    for limit in (20_000, -1):
+        assert 4 == ask(data, group_by="town", limit=limit).json()["total_count"]
+        assert 400 == ask(data, group_by="town", limit=limit, offset=1).status_code
+
+
+def test_percentiles_and_a_random_order(data: Ods) -> None:
+    """Between two values in proportion; the same seed gives the same order."""
+    select = "percentile(people, 50) as half, percentile(people, 0) as least, median(people) as m"
+    assert [{"half": 12325, "least": 0, "m": 12325}] == ask(data, select=select).json()["results"]
+    assert towns(data, order_by="random(3)") == towns(data, order_by="random(3)")
+    assert sorted(towns(data)) == sorted(towns(data, order_by="random(4)"))
+
+
+@pytest.mark.parametrize(
+    ("clause", "text"),
+    [
+        ("group_by", "range(people, 0)"),
+        ("group_by", "range(day, 2 weeks)"),
+        ("group_by", "range(people, 5, 1)"),
+        ("group_by", "range(town, 5)"),
+        ("where", "day > now(weekday=1)"),
+        ("where", "day > now(month=13)"),
+        ("where", "day > now(5)"),
+        ("select", "date_format(day, 'canary')"),
+        ("select", "percentile(people, 101) as p"),
+        ("order_by", "random(town)"),
+    ],
+)
+def test_ranges_and_times_that_cannot_be_are_refused(data: Ods, clause: str, text: str) -> None:
+    """400 with the clause, not the literal."""
+    answer = ask(data, **{clause: text})
+    assert (400, "ODSQLError") == (answer.status_code, answer.json()["error_code"])
+    assert clause in answer.json()["message"] and "canary" not in answer.text
 
 
 def test_records_are_ordered_and_nulls_come_last(data: Ods) -> None:

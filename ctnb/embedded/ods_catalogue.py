@@ -15,9 +15,8 @@ from .ods_catalogue_exports import FORMATS
 from .ods_explore import counted, described
 from .ods_exports import Shown
 from .ods_fields import Field
-from .ods_functions import register
 from .ods_keys import caller, may_see
-from .ods_queries import Question, ask, whole, window
+from .ods_queries import Question, ask, register, whole, window
 from .ods_store import all_datasets
 
 _FIELDS = (

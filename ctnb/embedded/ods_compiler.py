@@ -26,7 +26,7 @@ _PARTS = {
     "second": (18, 2),
 }
 _COMPARED = ("int", "double", "text", "date", "datetime", "boolean")
-AGGREGATES = ("count", "sum", "avg", "min", "max", "median")
+AGGREGATES = ("count", "sum", "avg", "min", "max", "median", "percentile")
 
 
 class Wrong(ValueError):
@@ -54,11 +54,20 @@ class Compiler:
     """Compiles trees over fields; datetimes are read and cut in the time of `zone`."""
 
     def __init__(
-        self, fields: tuple[Field, ...], zone: str, aliases: Mapping[str, Node] | None = None
+        self,
+        fields: tuple[Field, ...],
+        zone: str,
+        aliases: Mapping[str, Node] | None = None,
+        *,
+        now: float = 0.0,
+        more: Mapping[str, Callable[[Compiler, Node], Sql]] | None = None,
     ) -> None:
+        """`now` is in seconds since 1970; `more` are functions beside those of this module."""
         self.fields = {one.name: one for one in fields}
         self.zone = zone
         self.aliases = aliases or {}
+        self.now = now
+        self.more = more or {}
 
     def compile(self, node: Node) -> Sql:
         """The SQL of a tree. Raises Wrong for unknown names and types that do not meet, Malformed."""
@@ -70,7 +79,7 @@ class Compiler:
             raise Malformed
         if node.name.startswith("range "):
             return self.range(node)
-        known = _FUNCTIONS.get(node.name)
+        known = self.more.get(node.name) or _FUNCTIONS.get(node.name)
         if known is None:
             raise Wrong(f"Unknown function: {node.name}")
         return known(self, node)
@@ -80,6 +89,8 @@ class Compiler:
         if isinstance(node, Literal) and node.kind == "text":
             return self.search([one for one in self.fields.values() if one.type == "text"], node.value)
         compiled = self.compile(node)
+        if compiled.kind == "text" and isinstance(node, Name):  # a truth is kept as the words true and false
+            return Sql(f"({compiled.text} = 'true')", compiled.values, "boolean")
         if compiled.kind != "boolean":
             raise Wrong("A condition is expected")
         return compiled
@@ -123,7 +134,8 @@ class Compiler:
             return Sql(known.column, (), known.type, known.separator)
         if node.name in self.aliases:
             fields = tuple(self.fields.values())
-            return Compiler(fields, self.zone).compile(self.aliases[node.name])
+            plain = Compiler(fields, self.zone, now=self.now, more=self.more)
+            return plain.compile(self.aliases[node.name])
         raise Wrong(f"Unknown field: {node.name}")
 
     def meeting(self, first: Sql, other: Node) -> Sql:
@@ -286,6 +298,11 @@ def _inside(compiler: Compiler, node: Apply) -> Sql:
     return Sql(f"ods_inside({field.column}, ?)", (json.dumps(rings),), "boolean")
 
 
+def _disjoint(compiler: Compiler, node: Apply) -> Sql:
+    crossed = _inside(compiler, node)
+    return Sql(f"(NOT {crossed.text})", crossed.values, "boolean")
+
+
 def _in_bbox(compiler: Compiler, node: Apply) -> Sql:
     field, corners = compiler.geo(node, 4)
     if any(one.kind != "number" for one in corners):
@@ -346,6 +363,32 @@ def _arithmetic(compiler: Compiler, node: Apply) -> Sql:
     return Sql(f"({left.text} {node.name} {right.text})", left.values + right.values, kind)
 
 
+def _percentile(compiler: Compiler, node: Apply) -> Sql:
+    one, share = _exactly(node, 2)
+    compiled = compiler.compile(one)
+    if compiled.kind not in _NUMBERS or not isinstance(share, Literal) or share.kind != "number":
+        raise Wrong("percentile takes a field of numbers and a number from 0 to 100")
+    if not 0 <= float(share.value) <= 100:
+        raise Wrong("percentile takes a number from 0 to 100")
+    return Sql(f"ods_percentile({compiled.text}, ?)", (*compiled.values, float(share.value)), "double")
+
+
+def _if_null(compiler: Compiler, node: Apply) -> Sql:
+    one, other = _exactly(node, 2)
+    first = compiler.compile(one)
+    second = compiler.meeting(first, other)
+    return Sql(f"coalesce({first.text}, {second.text})", first.values + second.values, first.kind)
+
+
+def _random(compiler: Compiler, node: Apply) -> Sql:
+    (seed,) = _exactly(node, 1)
+    if not isinstance(seed, Literal) or seed.kind != "number" or not seed.value.isdecimal():
+        raise Wrong("random takes a whole number")
+    first = next(iter(compiler.fields.values()))
+    whole = " || ".join(f"coalesce({one.column}, '')" for one in compiler.fields.values()) or first.column
+    return Sql(f"ods_random({whole}, ?)", (int(seed.value),), "int")
+
+
 def _aggregate(compiler: Compiler, node: Apply) -> Sql:
     (argument,) = _exactly(node, 1)
     if node.name == "count":
@@ -399,4 +442,8 @@ _FUNCTIONS: dict[str, Callable[[Compiler, Apply], Sql]] = {
     "upper": _text_function("to_upper", "text"),
     **dict.fromkeys(("+", "-", "*", "/"), _arithmetic),
     **dict.fromkeys(AGGREGATES, _aggregate),
+    "percentile": _percentile,
+    "ifnull": _if_null,
+    "random": _random,
+    "disjoint": _disjoint,
 }

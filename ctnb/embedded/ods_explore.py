@@ -12,9 +12,8 @@ from .answers import Answer, Call, Names, as_json
 from .ods_answers import EXPLORE, explore_error, moment, moment_offset, ods_route
 from .ods_exports import FORMATS, Shown, chunked
 from .ods_fields import Field, from_document
-from .ods_functions import register
 from .ods_keys import caller, may_read, may_see
-from .ods_queries import Question, ask, whole, window, zone
+from .ods_queries import Question, ask, register, whole, window, zone
 from .ods_resources import files_of, sent_file
 from .ods_store import Dataset, by_id
 

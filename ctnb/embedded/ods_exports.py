@@ -17,6 +17,7 @@ from .ods_answers import explore_error
 from .ods_functions import local
 from .ods_linked import LINKED, vocabulary
 from .ods_queries import Output
+from .ods_ranges import KIND, label
 from .ods_values import show
 from .placemarks import Attribute
 from .shapefile_writing import WRITERS
@@ -41,6 +42,8 @@ class Shown:
         """A stored value as JSON shows it."""
         if stored is None:
             return None
+        if output.kind.startswith(KIND):
+            return label(output.kind, stored)
         if output.kind == "datetime" and self.zone != "UTC":
             return local(stored, self.zone)
         if output.kind == "boolean":
@@ -211,7 +214,7 @@ def _plain(shown: Shown, output: Output, stored: Any) -> Any:
         return dt.date.fromisoformat(stored)
     if output.kind == "datetime":
         return dt.datetime.fromisoformat(stored)
-    if output.kind == "boolean" or output.separator:
+    if output.kind == "boolean" or output.kind.startswith(KIND) or output.separator:
         return shown.value(output, stored)
     if output.kind in ("geo_point_2d", "geo_shape", "file"):
         return str(_cell(shown, output, stored, ","))

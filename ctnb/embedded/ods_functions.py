@@ -9,6 +9,7 @@ import math
 import re
 import sqlite3
 import unicodedata
+import zlib
 import zoneinfo
 from typing import Any
 
@@ -24,7 +25,9 @@ def register(connection: sqlite3.Connection) -> None:
     connection.create_function("ods_distance", 3, distance_m, deterministic=True)
     connection.create_function("ods_inside", 2, inside, deterministic=True)
     connection.create_function("ods_bbox", 5, in_box, deterministic=True)
+    connection.create_function("ods_random", 2, shuffled, deterministic=True)
     connection.create_aggregate("ods_median", 1, _Median)  # type: ignore[arg-type]  # typeshed asks int of finalize
+    connection.create_aggregate("ods_percentile", 2, _Percentile)  # type: ignore[arg-type]  # as above
 
 
 @functools.lru_cache(maxsize=1000)
@@ -101,6 +104,33 @@ def in_box(stored: str | None, lat1: float, lon1: float, lat2: float, lon2: floa
     point = json.loads(stored)
     inside_lat = min(lat1, lat2) <= float(point["lat"]) <= max(lat1, lat2)
     return inside_lat and min(lon1, lon2) <= float(point["lon"]) <= max(lon1, lon2)
+
+
+def shuffled(text: str, seed: int) -> int:
+    """A number that a record has in one order at random, the same for the same seed."""
+    return zlib.crc32(f"{seed} {text} {seed}".encode("utf-8", "replace"))
+
+
+class _Percentile:
+    """Between the two nearest values, in proportion."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.share = 0.0
+
+    def step(self, value: Any, share: float) -> None:
+        self.share = share
+        if value is not None:
+            self.values.append(value)
+
+    def finalize(self) -> float | None:
+        if not self.values:
+            return None
+        ordered = sorted(self.values)
+        place = (len(ordered) - 1) * self.share / 100
+        low = math.floor(place)
+        high = min(low + 1, len(ordered) - 1)
+        return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
 class _Median:

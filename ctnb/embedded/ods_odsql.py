@@ -11,7 +11,7 @@ from .tokens import Cursor, Malformed, Token
 
 @dataclass(frozen=True)
 class Literal:
-    """A value: text, number, date, geom, distance (in metres), boolean or null."""
+    """A value: text, number, date, geom, distance (in metres), interval (of time), boolean or null."""
 
     kind: str
     value: str
@@ -59,6 +59,7 @@ class Ordered:
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<special>(?:date|geom)(?:'[^']*'|"[^"]*"))
+    |(?P<interval>\d{1,6}\s*(?:(?:millisecond|second|minute|hour|day|week|month|quarter|year)s?|ms|[shdwMqy])(?!\w))
     |(?P<distance>\d+(?:\.\d+)?(?:km|mm|cm|mi|yd|ft|in|m)(?![A-Za-z0-9_]))
     |(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?!\w))
     |(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
@@ -123,6 +124,8 @@ class _Parser(Cursor):
         sign = self.peek()
         if sign is not None and sign.kind == "sign" and sign.text in _COMPARISONS:
             self.position += 1
+            if sign.text == ":" and (self.peek_is("[") or self.peek_is("]")):
+                return self.interval(left)
             return Apply(_COMPARISONS[sign.text], (left, self.sum()))
         if self.take("is"):
             negated = self.take("not")
@@ -151,6 +154,11 @@ class _Parser(Cursor):
             values = list(self.items(self.primary))
             self.expect(")")
             return Apply("in", (left, *values))
+        if not self.peek_is("[") and not self.peek_is("]"):
+            return Apply("=", (self.primary(), left))  # a value in a field of many
+        return self.interval(left)
+
+    def interval(self, left: Node) -> Node:
         opened = self.next().text
         low = self.sum()
         if not self.take("..") and not self.take("to"):
@@ -179,8 +187,8 @@ class _Parser(Cursor):
         if token.kind == "distance":
             number, unit = re.match(r"([\d.]+)(\w+)", token.text).groups()  # type: ignore[union-attr]  # its form
             return Literal("distance", str(float(number) * _METRES[unit]))
-        if token.kind == "number":
-            return Literal("number", token.text)
+        if token.kind in ("number", "interval"):
+            return Literal(token.kind, token.text)
         if token.kind == "sign":
             return self.signed(token)
         if token.kind == "quoted":

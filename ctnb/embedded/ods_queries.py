@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import re
+import sqlite3
 import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
+from . import ods_functions, ods_ranges, ods_times
 from .answers import Call, Refused
 from .ods_answers import explore_error
 from .ods_compiler import Compiler, Sql, Values, Wrong, is_aggregate
@@ -39,6 +41,7 @@ LANGUAGES = (
     "ar", "ca", "da", "de", "el", "en", "es", "eu", "fi", "fr", "it", "nb", "nl", "pt", "sv",
 )  # fmt: skip
 _NOTHING: Values = ()
+_MORE = {**ods_ranges.FUNCTIONS, **ods_times.FUNCTIONS}
 _PERIOD = re.compile(r"\d{4}(?:[/-]\d{1,2}){0,2}", re.ASCII)
 
 
@@ -82,13 +85,15 @@ class _Asked:
         groups = self.items("group_by")
         aliases = {one.alias: one.node for one in (*select, *groups) if one.alias}
         grouped = bool(groups) or any(is_aggregate(one.node) for one in select)
+        keys = [self.compiled("group_by", one.node) for one in groups]
         columns = self.columns(select, groups, grouped)
-        where = self.conditions()
+        ranges = [one for one in keys if one.kind.startswith(ods_ranges.KIND)]
+        apart = (Sql(f"{one.text} IS NOT NULL", one.values, "boolean") for one in ranges)
+        where = [*self.conditions(), *apart]
         if not columns:  # `exclude(*)`; or a dataset that was published before it had a field
             if self.fields:
                 raise malformed("No field is selected", "select")
             where = [*where, Sql("0", (), "boolean")]
-        keys = [self.compiled("group_by", one.node) for one in groups]
         order = self.order(aliases, grouped)
         chosen = _joined(", ", [sql for _, sql in columns] or [Sql("NULL", (), "")])
         text, values = f"SELECT {chosen.text} FROM {self.table}", chosen.values
@@ -201,7 +206,7 @@ class _Asked:
         return parts
 
     def compiler(self, aliases: dict[str, Node] | None = None) -> Compiler:
-        return Compiler(self.fields, self.zone, aliases)
+        return Compiler(self.fields, self.zone, aliases, now=self.call.now, more=_MORE)
 
     def compiled(self, clause: str, node: Node, aliases: dict[str, Node] | None = None) -> Sql:
         return self.guarded(clause, lambda: self.compiler(aliases).compile(node))
@@ -225,6 +230,12 @@ def _joined(between: str, parts: list[Sql]) -> Sql:
 
 def _more(text: str, values: Values, word: str, piece: Sql) -> tuple[str, Values]:
     return text + word + piece.text, values + piece.values
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Teach `connection` every function that a question may call."""
+    for module in (ods_functions, ods_ranges, ods_times):
+        module.register(connection)
 
 
 def ask(call: Call, table: str, fields: tuple[Field, ...]) -> Question:
@@ -261,7 +272,8 @@ def window(call: Call, grouped: bool) -> tuple[int, int]:
     if not -1 <= limit <= most:
         raise _bad("limit", str(limit), f"-1 <= limit <= {most}")
     limit = most if limit == -1 else limit
-    if not offset >= 0 or offset + limit >= reach + (limit == 0):
+    whole_window = grouped and offset == 0  # as many groups as a page may have
+    if not offset >= 0 or offset + limit >= reach + (limit == 0 or whole_window):
         raise _bad("offset + limit", str(offset + limit), f"0 <= offset + limit < {reach}")
     return limit, offset
 
