@@ -249,7 +249,8 @@ def _realtime(at: _At, what: str) -> OpendatasoftPortal:
     if isinstance(at.portal, OpendatasoftPortal) and at.portal.place:
         return at.portal
     raise UsageError(
-        f"Only a realtime source on an Opendatasoft portal can be {what}d; {at.portal.name} has none for this dataset.",
+        f"Only a realtime source on an Opendatasoft portal can be {what.removesuffix('e')}ed; "
+        f"{at.portal.name} has none for this dataset.",
         hint=f"To take rows down: ctnb portal unpublish {at.dataset.slug}. To bring rows back: ctnb restore.",
     )
 

@@ -91,10 +91,9 @@ def bring_up_to_date(client: Opendatasoft, uid: str, described: Described) -> tu
     the portal does not know, PortalFailed.
     """
     there = client.ask("GET", f"/datasets/{uid}/metadata/") or {}
-    written = False
-    for name, wanted in _wanted(described).items():
+    wanted, written = _known(client, _wanted(described)), False
+    for name, value in wanted.items():
         template, field = PLACES[name]
-        value = _id_of(client, name, str(wanted)) if name in LOOKED_UP else wanted
         if _value(there, template, field) != value:
             client.ask("PUT", f"/datasets/{uid}/metadata/{template}/{field}/", {"value": value})
             written = True
@@ -140,16 +139,22 @@ def _steps(columns: Sequence[Column], key: Sequence[str]) -> list[dict[str, Any]
     return made
 
 
-def _id_of(client: Opendatasoft, name: str, wanted: str) -> str:
-    """The portal's id of a licence or theme. Raises PublishRefused with the names it knows."""
-    suggested = _suggested(client, *PLACES[name])
-    for label, value in suggested:
-        if wanted in (label, value):
-            return value
-    known = ", ".join(label for label, _ in suggested[:20]) or "none"
+def _known(client: Opendatasoft, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """`wanted` with the portal's ids of licence and theme. Raises PublishRefused with the names it knows."""
+    made, unknown = dict(wanted), {}
+    for name in (one for one in LOOKED_UP if one in wanted):
+        suggested = _suggested(client, *PLACES[name])
+        ids = {**{value: value for _, value in suggested}, **dict(suggested)}
+        if wanted[name] in ids:
+            made[name] = ids[wanted[name]]
+        else:
+            unknown[name] = "; ".join(f"'{label}'" for label, _ in suggested[:20]) or "none"
+    if not unknown:
+        return made
+    known = ". ".join(f"For {name} it knows {labels}" for name, labels in unknown.items())
     raise PublishRefused(
-        f"The portal does not know the {name} that the contract names. It knows: {known}.",
-        hint=f"Write one of these as metadata: {name}: in dataset.yml.",
+        f"The portal does not know the {' and '.join(unknown)} that the contract names. {known}.",
+        hint=f"Write one of these, as it stands, as metadata: {': and '.join(unknown)}: in dataset.yml.",
     )
 
 
