@@ -36,6 +36,8 @@ class Waits:
     run: str = ""
     why: str = ""
     hint: str = ""
+    exit_code: int = 0
+    """3 when trying again may help."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _waits(batch: Batch, *, first: bool) -> Waits:
     return Waits(
         batch.number, str(head["portal"]), batch.count(), batch.path.stat().st_size, bool(head["delete"]),
         str(head.get("at", "")), status, str(held.get("run", "")), str(held.get("why", "")), str(held.get("hint", "")),
+        int(held.get("exit_code", 0)),
     )  # fmt: skip
 
 

@@ -73,6 +73,8 @@ class Delivered:
     """Of its run; 3 when trying again may help."""
     hint: str = ""
     """What to do about it."""
+    deletes: bool = False
+    """Whether its records are deleted."""
 
 
 def prepared(dataset: Dataset) -> Dataset:
@@ -121,7 +123,7 @@ def deliver(
     except CtnbError as error:  # before there was a run that could say it
         found = Delivered(
             batch.number, batch.count(), 0, "", "failed", None, error.what, exit_code=error.exit_code,
-            hint=error.hint,
+            hint=error.hint, deletes=bool(batch.head["delete"]),
         )  # fmt: skip
     if not found.release and not found.useless:
         facts = {key: value for key, value in asdict(found).items() if key in _HELD_FACTS}
@@ -136,7 +138,7 @@ _HELD_FACTS = ("run", "status", "why", "hint", "rejected", "exit_code")
 def _from_held(batch: Batch, held: Mapping[str, Any]) -> Delivered:
     return Delivered(
         batch.number, batch.count(), int(held["rejected"]), str(held["run"]), str(held["status"]), None,
-        str(held["why"]), exit_code=int(held["exit_code"]), hint=str(held["hint"]),
+        str(held["why"]), exit_code=int(held["exit_code"]), hint=str(held["hint"]), deletes=bool(batch.head["delete"]),
     )  # fmt: skip
 
 
@@ -179,7 +181,7 @@ def _deliver(project: Project, dataset: Dataset, batch: Batch, seen: Seen | None
         batch.number, read.rows_read if read else batch.count(), read.rows_rejected if read else 0, record.run,
         record.status, record.release.release if record.release else None, "" if record.release else record.reason,
         record.release is None and isinstance(at.failure, SourceInvalid), record.exit_code or 0,
-        "" if record.release else _hint(record, at.failure),
+        "" if record.release else _hint(record, at.failure), bool(batch.head["delete"]),
     )  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def push(
 
 def _expected(project: Project, dataset: Dataset, portal: str, delete: Delete | None) -> Expected:
     if delete == "id":
-        return Expected({"record_id": "record_id"})
+        return Expected({"record_id": "record_id"}, frozenset(["record_id"]))
     kind = project.portal(portal).kind
     limit = opendatasoft_records.BODY_BYTES if kind == "opendatasoft" else arrivals.LINE_BYTES
     key = dataset.contract.key if delete == "key" else ()

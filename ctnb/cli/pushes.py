@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from ctnb.errors import UsageError
+from ctnb.errors import OutsideFailed, UsageError
 
 if TYPE_CHECKING:
     from ctnb.backlogs import Backlog, Waits
@@ -125,9 +125,13 @@ def _json(one: Delivered) -> None:
 def _told(one: Delivered) -> None:
     if one.release:
         fits = one.records - one.rejected
-        text = f"batch {one.batch}: {fits:,} of {_counted(one.records, 'record')} confirmed, release {one.release}"
+        what = "deleted and confirmed" if one.deletes else "confirmed"
+        text = (
+            f"batch {one.batch}: {fits:,} of {_counted(one.records, 'record')} {what}, release {one.release}"
+        )
         if one.rejected:
-            text += f"; {one.rejected:,} set aside: ctnb runs rejects {one.run}"
+            why = "not published" if one.deletes else f"set aside: ctnb runs rejects {one.run}"
+            text += f"; {one.rejected:,} {why}"
         click.echo(text)
         return
     click.echo(f"batch {one.batch}: {one.status}. {one.why}", err=True)
@@ -144,9 +148,8 @@ def _sum_up(slug: str, done: Pushed) -> None:
         click.echo(f"{confirmed} confirmed; lines up to {done.last_line:,} were taken.", err=True)
     if done.refused:
         where = f".ctnb/spool/{slug}/refused.lines"
-        text = (
-            f"{done.refused:,} of {_counted(done.lines, 'line')} not records of the contract; kept in {where}"
-        )
+        verb = "is no record" if done.refused == 1 else "are no records"
+        text = f"{done.refused:,} of {_counted(done.lines, 'line')} {verb} of the contract; kept in {where}"
         click.echo(f"{text} with their reasons.", err=True)
     if done.waiting:
         text = f"{_waiting(done.waiting)} on disk for the next push"
@@ -175,7 +178,7 @@ def _waits(slug: str, one: Waits) -> None:
         click.echo(f"    {one.why}")
     if one.hint:
         click.echo(f"    {one.hint}")
-    if one.status in ("waiting", "blocked", "refused", "failed"):
+    if one.why and one.exit_code != OutsideFailed.exit_code:
         click.echo(f'    Or give it up: ctnb push {slug} --discard --reason "..."')
 
 
