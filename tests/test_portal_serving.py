@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -18,6 +19,9 @@ from click.testing import CliRunner
 
 from ctnb import projects, settings
 from ctnb.cli.main import cli
+from ctnb.cli.portals import portal
+from ctnb.embedded.flags import FLAGS, given
+from ctnb.embedded.server import Options
 from ctnb.errors import PortalFailed
 from ctnb.portals import local
 from ctnb.settings import Project
@@ -114,3 +118,33 @@ def test_doctor_names_every_secret_of_a_portal(project: Project, monkeypatch: py
     monkeypatch.chdir(project.root)
     told = CliRunner().invoke(cli, ["doctor"]).output
     assert ("ONE" in told, "TWO" in told) == (True, True)
+
+
+def test_both_doors_have_every_option_of_a_portal() -> None:
+    """One list serves `ctnb portal serve` and `python -m ctnb.embedded`; what it lacks, a program gives."""
+    by_program = {"clock", "address_file", "listening"}
+    fields = {field.name for field in dataclasses.fields(Options)} - by_program
+    assert {flag.field for flag in FLAGS} == fields
+    serve = next(command for name, command in portal.commands.items() if name == "serve")
+    ours = {name for option in serve.params for name in option.opts}
+    help_text = subprocess.run(
+        [sys.executable, "-m", "ctnb.embedded", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert [flag.name for flag in FLAGS if flag.name not in ours] == []
+    assert [flag.name for flag in FLAGS if f"{flag.name} " not in help_text] == []
+    reference = Path(__file__).parent.parent / "docs" / "reference" / "embedded-portal.md"
+    told = reference.read_text(encoding="utf-8")
+    assert [flag.name for flag in FLAGS if f"`{flag.name}`" not in told] == []
+
+
+def test_an_option_of_the_list_counts_wherever_it_is_given(project: Project) -> None:
+    """A number of zero too; half a pair of files is wrong usage."""
+    with served(project, "--body-limit", "100") as line:
+        answer = requests.post(f"{line.split()[3]}resource/abcd-1234.json", data=b"x" * 200, timeout=10)
+        assert answer.status_code == 413
+    assert given({"port": 0, "records_limit": 0, "tls": False, "names": ()}) == {
+        "port": 0,
+        "records_limit": 0,
+    }
+    with pytest.raises(ValueError, match="go together"):
+        given({"key": Path("key.pem")})

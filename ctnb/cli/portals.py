@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ import click
 from ctnb import settings
 from ctnb.cli import lifecycle, printing
 from ctnb.cli.portal_accounts import account
+from ctnb.embedded.flags import FLAGS, given
 from ctnb.errors import UsageError
 
 PORT = 8321
-PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
+KINDS: Mapping[str, click.ParamType[Any]] = {
+    "port": click.IntRange(0, 65535),
+    "whole": click.IntRange(min=0),
+    "seconds": click.FloatRange(min=0),
+    "file": click.Path(exists=True, dir_okay=False, path_type=Path),
+}
 
 
 @click.group()
@@ -33,31 +40,28 @@ portal.add_command(lifecycle.recover)
 portal.add_command(lifecycle.schedule)
 
 
+def _portal_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of the embedded portal's own list, on `command`."""
+    for flag in reversed(FLAGS):
+        default: Any = {"port": PORT, "host": "127.0.0.1"}.get(flag.field)
+        more: dict[str, Any] = {"is_flag": True} if flag.kind == "yes" else {"type": KINDS.get(flag.kind)}
+        if flag.kind == "texts":
+            more = {"multiple": True}
+        if default is not None:
+            more |= {"default": default, "show_default": True}
+        command = click.option(flag.name, flag.field, help=flag.help, **more)(command)
+    return command
+
+
 @portal.command()
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 is any free one."
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback unless you know why not.")
-@click.option(
-    "--name",
-    "names",
-    multiple=True,
-    help="A further host name to answer to; again for more. Needed off loopback.",
-)
-@click.option("--tls", is_flag=True, help="Speak https, with a certificate of the portal's own.")
-@click.option("--certificate", type=PEM, help="A PEM certificate to speak https with instead.")
-@click.option("--key", type=PEM, help="The PEM key of --certificate.")
-@click.option("--cors", is_flag=True, help="Let pages of any site read what anybody may read.")
-@click.option("--approval", is_flag=True, help="A revision needs a second publisher to be applied.")
-@click.option("--faults", is_flag=True, help="Publishers may ask for faults at /_faults.")
-@click.option(
-    "--fetch", is_flag=True, help="Publishers may have URLs read; reaches what this machine reaches."
-)
+@_portal_options
 @click.option("--log", is_flag=True, help="Show a line for each request, without its address.")
-def serve(port: int, certificate: Path | None, key: Path | None, log: bool, **more: Any) -> None:
+def serve(log: bool, **told: Any) -> None:
     """Serve the embedded portal until Ctrl-C."""
-    if (certificate is None) != (key is None):
-        raise click.UsageError("--certificate and --key go together.")
+    try:
+        options = given(told)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     from ctnb.embedded.server import serve as serve_portal
     from ctnb.portals import local
 
@@ -71,10 +75,7 @@ def serve(port: int, certificate: Path | None, key: Path | None, log: bool, **mo
     if log:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     address_file = local.address_file(project)
-    serve_portal(
-        local.file(project), port=port, certificate=certificate, key=key, address_file=address_file,
-        listening=_listening, **more,
-    )  # fmt: skip
+    serve_portal(local.file(project), address_file=address_file, listening=_listening, **options)
 
 
 def _listening(url: str) -> None:
