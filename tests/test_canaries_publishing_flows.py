@@ -13,7 +13,7 @@ import ods_fixture
 import pytest
 from click.testing import CliRunner
 from portal_fixture import Running, running_portal
-from telling_portal import Asked, TellingPortal, telling
+from telling_portal import TELLS, Asked, TellingPortal, telling
 
 from ctnb import datasets, flows, releases, settings, verification
 from ctnb.cli.main import cli
@@ -403,3 +403,76 @@ def test_a_check_repeats_nothing(bench: Bench, tell: str) -> None:
         bench.portal.again(lambda number, asked, step=step: tell if number == step else "")
         bench.ctnb("portal", "check", "state")
     bench.assert_clean()
+
+
+def under_every_tell(
+    bench: Bench, act: Callable[[], str], before: Callable[[], object] = lambda: None
+) -> str:
+    """Do `act` while each of TELLS is said at one of its requests, another each time; then on a portal that is well."""
+    before()
+    bench.portal.again()
+    act()
+    steps = max(len(bench.portal.asked), 1)
+    for number, tell in enumerate(TELLS):
+        for at in {number % steps, (number * 3 + steps // 2) % steps}:
+            bench.portal.again()
+            before()
+            bench.portal.again(lambda counted, asked, at=at, tell=tell: tell if counted == at else "")
+            act()
+    bench.portal.again()
+    before()
+    bench.portal.again()
+    return act()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("disable", "refuses pushes now"), ("enable", "takes pushes again"), ("recover", "rows are back"),
+        ("unpublish", "unpublished: "),
+    ],
+)  # fmt: skip
+def test_a_life_on_a_portal_whose_every_answer_quotes(city: Bench, what: str, said: str) -> None:
+    """Pages, codes, reasons, redirects and torn answers at any request: nothing repeats them."""
+    assert city.run().status == "released"
+    more = ("--yes",) if what == "unpublish" else ()
+
+    def back() -> None:
+        if what == "unpublish":
+            assert "rows are back" in city.ctnb("portal", "recover", SLUG, "--reason", WHY)
+
+    told = under_every_tell(city, lambda: city.ctnb("portal", what, SLUG, "--reason", WHY, *more), back)
+    assert said in told
+    city.assert_clean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "said"), [("empty", "emptied: 4 rows"), ("unpublish", "unpublished: 4 rows")]
+)
+def test_rows_that_are_taken_down_are_repeated_by_nothing(bench: Bench, what: str, said: str) -> None:
+    """They are kept as a release each time, and only there."""
+    assert bench.run().status == "released"
+    uid = bench.id()
+    rows = [
+        {"counter": f"key-of-row-{n}", "bicycles": "9", "note": "Zyxwyn of the bridge"} for n in range(1, 5)
+    ]
+
+    def back() -> None:
+        assert bench.running.ask("PUT", f"/resource/{uid}.json", json=rows).status_code == 200
+
+    told = under_every_tell(bench, lambda: bench.ctnb("portal", what, SLUG, "--reason", WHY, "--yes"), back)
+    assert said in told
+    bench.assert_clean()
+    holding = {Path(name).parts[0] for name in fp.found_in(bench.project.root / ".ctnb", ["Zyxwyn"])}
+    assert holding == {"releases"}
+
+
+@pytest.mark.slow
+def test_a_schedule_whose_every_answer_quotes(city: Bench) -> None:
+    """Set, written anew for all, and looked at by a check."""
+    assert "is set" in under_every_tell(city, lambda: city.ctnb("portal", "schedule", SLUG, "daily 06:30"))
+    assert "is set already" in under_every_tell(city, lambda: city.ctnb("portal", "schedule", "--all"))
+    assert "daily 06:30" in under_every_tell(city, lambda: city.ctnb("portal", "check", "city"))
+    city.assert_clean()
