@@ -17,6 +17,7 @@ from ctnb.embedded.catalogue import View, add_column, add_view, again, touch
 from ctnb.embedded.decimals import unpack
 from ctnb.embedded.page_filters import read_asked
 from ctnb.embedded.page_mirrors import Gone, Mirror, Mirrors, Overview, Source, summarise
+from ctnb.embedded.page_orders import DEEP_ROWS, Orders, place_of
 from ctnb.embedded.page_rows import PAGE_ROWS, Place, read_page
 from ctnb.embedded.rows import apply_changes, read_changes
 from ctnb.embedded.store import Store
@@ -127,6 +128,13 @@ def test_a_mirror_answers_as_the_store_does(kept: Kept, mirrors: Mirrors, query:
         before = both(Place(before=last.previous))[0] if last.previous else last
         assert both(Place(at=PAGE_ROWS + 1))[0].rows == (second.rows if first.next else last.rows[-1:])
         assert len(before.rows) in (PAGE_ROWS, len(first.rows))
+        deep = both(Place(at=DEEP_ROWS + 1))[0]
+        if deep.next:
+            assert both(Place(after=deep.next))[0].first == (deep.first or 0) + PAGE_ROWS
+        if deep.previous:
+            both(Place(before=deep.previous))
+        again_first, again_last = both(Place())[0], both(Place(before="end"))[0]
+        assert (again_first, again_last) == (first, last)
     without.close()
 
 
@@ -136,6 +144,43 @@ def mirrors(kept: Kept) -> Iterator[Mirrors]:
     made = Mirrors(kept.store)
     yield made
     made.close()
+
+
+def test_a_deep_page_has_its_order_worked_out_once(kept: Kept) -> None:
+    """The pages beside it are slices of the same order; a page that is not deep asks for none."""
+    mirrors, view = Mirrors(kept.store), kept.view()
+    mirror = mirrored(mirrors, view)
+    asked = read_asked(Call("GET", "/", (("sort", "cases"),), {}, b"", 1.0, "http://localhost"), view)
+    question = (
+        view.id,
+        view.version,
+        "",
+        (),
+        f"{asked.sort.sql if asked.sort else ''} ASC NULLS LAST, sid ASC",
+    )
+    with kept.store.reading() as connection:
+        read_page(connection, view, asked, Place(at=DEEP_ROWS), mirrors, ROWS)
+        assert mirrors.orders.known(question) is None
+        deep = read_page(connection, view, asked, Place(at=DEEP_ROWS + 1), mirrors, ROWS)
+        order = mirrors.orders.known(question)
+        mirror.ask(f"DROP TABLE {mirror.table}")
+        following = read_page(connection, view, asked, Place(after=deep.next or ""), mirrors, ROWS)
+    assert (len(order), place_of(order, 0)) == (ROWS, None)
+    assert (deep.first, following.first, following.found) == (DEEP_ROWS + 1, DEEP_ROWS + 1 + PAGE_ROWS, ROWS)
+    mirrors.close()
+
+
+def test_orders_make_room_for_newer_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was used longest ago goes first; what is larger than all may be is not kept."""
+    monkeypatch.setattr("ctnb.embedded.page_orders.KEPT_ROWS", 5)
+    orders = Orders()
+    for name in ("one", "two"):
+        orders.made(name, lambda: [1, 2])
+    orders.known("one")
+    orders.made("three", lambda: [1, 2])
+    assert [name for name in ("one", "two", "three") if orders.known(name)] == ["one", "three"]
+    assert orders.made("large", lambda: [0] * 6) == [0] * 6
+    assert orders.known("large") is None
 
 
 def test_what_is_counted_once_is_the_same_from_both(kept: Kept, mirrors: Mirrors) -> None:

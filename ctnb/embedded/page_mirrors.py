@@ -21,6 +21,7 @@ from typing import Any
 from .catalogue import View
 from .drafts import view_by_number
 from .page_filters import searched_texts
+from .page_orders import Orders
 from .store import Store
 
 log = logging.getLogger("ctnb.embedded")
@@ -89,18 +90,22 @@ class Mirror(Source):
 
         Raises Gone, without its cause, whose text may quote the data.
         """
+        found: list[tuple[Any, ...]] = self._asked(sql, values, lambda cursor: cursor.fetchall())
+        return found
+
+    def numbers(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """The column `sid` of the answer as a numpy array. Raises Gone, as `ask`."""
+        return self._asked(sql, values, lambda cursor: cursor.fetchnumpy()["sid"])
+
+    def _asked(self, sql: str, values: Sequence[Any], taken: Callable[[Any], Any]) -> Any:
         import duckdb
 
         try:
             with self._engine.cursor() as cursor:
-                found: list[tuple[Any, ...]] = cursor.execute(sql, list(values)).fetchall()
+                return taken(cursor.execute(sql, list(values)))
         except duckdb.Error:
-            found, gone = [], True
-        else:
-            gone = False
-        if gone:
-            raise Gone
-        return found
+            pass  # its text may quote the data
+        raise Gone
 
 
 class Mirrors:
@@ -116,6 +121,7 @@ class Mirrors:
         self._overviews: OrderedDict[tuple[int, int], Overview] = OrderedDict()
         self._counts: OrderedDict[tuple[int, int, Hashable], int] = OrderedDict()
         self._ended = False
+        self.orders = Orders()
 
     def find(self, view: View) -> Mirror | None:
         """The mirror of this version of `view`, or None; then one is being made, unless it did not fit."""

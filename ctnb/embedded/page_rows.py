@@ -14,7 +14,8 @@ from typing import Any
 from .catalogue import Column, View
 from .cells import Stored
 from .page_filters import Asked, Condition, conditions
-from .page_mirrors import SMALL_ROWS, Gone, Mirrors, Source
+from .page_mirrors import SMALL_ROWS, Gone, Mirror, Mirrors, Source
+from .page_orders import DEEP_ROWS, place_of
 
 PAGE_ROWS = 25
 END = "end"
@@ -77,15 +78,19 @@ class _Reader:
         self.connection, self.view, self.asked = connection, view, asked
         self.source, self.mirrors, self.total, self.quick = source, mirrors, total, quick
         self.where = conditions(view, asked, joined=source.joined)
+        self.order: Any = None
+        """The numbers of all rows asked for, in their order, where they are known."""
+        self.head: list[int] | None = None
+        """The numbers that the first page starts with, where they were found while counting."""
 
     def page(self, place: Place) -> Page:
         """The rows, and where the pages beside them start."""
-        found = self.count()
         start = None if place.at else self.start(place)
+        self.order = self.known_order(place, start)
+        found = self.count(first=place == Place())
         backwards = bool(place.before) and not place.after and not place.at
         offset = max(min(place.at, found), 1) - 1 if place.at else 0
-        bounds = [] if start is None else [_bound(self.asked.sort, self.asked.descending, start, backwards)]
-        sids = self.sids(bounds, backwards, offset)
+        sids = self.sids(start, backwards, offset)
         more, sids = len(sids) > PAGE_ROWS, sids[:PAGE_ROWS]
         if backwards:
             sids.reverse()
@@ -101,7 +106,25 @@ class _Reader:
             first = self.position(sids[0])
         return Page([row[1:] for row in rows], *ends, found=found, first=first)
 
-    def count(self) -> int:
+    def known_order(self, place: Place, start: tuple[int, Stored] | None) -> Any:
+        """The order of all rows, where it is known or `place` is deep in it; None where `start` is not in it."""
+        if not isinstance(self.source, Mirror) or self.asked.sort is None:
+            return None
+        mirror, (clause, values) = self.source, _where(self.where)
+        order = _order(self.asked.sort, self.asked.descending, backwards=False)
+        question = (self.view.id, self.view.version, clause, values, order)
+        orders = self.mirrors.orders
+        if place.at <= DEEP_ROWS:
+            found = orders.known(question)
+        else:
+            sql = f"SELECT sid FROM {mirror.table}{clause} ORDER BY {order}"
+            found = orders.made(question, lambda: mirror.numbers(sql, values))
+        return None if found is None or (start and place_of(found, start[0]) is None) else found
+
+    def count(self, *, first: bool = False) -> int:
+        """How many rows are asked for; `first` says that the first page is, whose rows are then found too."""
+        if self.order is not None:
+            return len(self.order)
         if not self.where:
             return self.total
         clause, values = _where(self.where)
@@ -111,7 +134,21 @@ class _Reader:
         else:
             sql = f"SELECT count(*) FROM (SELECT 1 FROM {table}{clause} LIMIT {COUNT_LIMIT + 1})"
         asked = (self.quick, clause, values)
+        if first and isinstance(self.source, Mirror) and self.asked.sort is not None:
+            return self.mirrors.counted(self.view, asked, lambda: self.count_and_begin(clause, values))
         return self.mirrors.counted(self.view, asked, lambda: int(self.source.ask(sql, values)[0][0]))
+
+    def count_and_begin(self, clause: str, values: tuple[str | int, ...]) -> int:
+        """As `count`, with the rows of the first page in `head`: the table is gone through once for both."""
+        column = self.asked.sort.sql if self.asked.sort else "NULL"
+        order = _order(self.asked.sort, self.asked.descending, backwards=False)
+        found = self.source.ask(
+            f"WITH found AS MATERIALIZED (SELECT sid, {column} FROM {self.source.table}{clause}) "
+            f"SELECT sid, (SELECT count(*) FROM found) FROM found ORDER BY {order} LIMIT {PAGE_ROWS + 1}",
+            values,
+        )
+        self.head = [int(sid) for sid, _ in found]
+        return int(found[0][1]) if found else 0
 
     def start(self, place: Place) -> tuple[int, Stored] | None:
         """The number and the sorted cell of the row that `place` names; None when it is gone, or for an end."""
@@ -120,11 +157,26 @@ class _Reader:
         row = self.connection.execute(query, (place.after or place.before,)).fetchone()
         return None if row is None else (row[0], row[1])
 
-    def sids(self, bounds: list[Condition], backwards: bool, offset: int) -> list[int]:
+    def sids(self, start: tuple[int, Stored] | None, backwards: bool, offset: int) -> list[int]:
+        """The numbers of a page's rows and one more, away from `start`, or from an end of the order."""
+        if self.order is not None:
+            return self.slice(start, backwards, offset)
+        if self.head is not None:
+            return self.head
+        bounds = [] if start is None else [_bound(self.asked.sort, self.asked.descending, start, backwards)]
         clause, values = _where(self.where + bounds)
         order = _order(self.asked.sort, self.asked.descending, backwards)
         sql = f"SELECT sid FROM {self.source.table}{clause} ORDER BY {order} LIMIT {PAGE_ROWS + 1} OFFSET {offset}"
         return [int(row[0]) for row in self.source.ask(sql, values)]
+
+    def slice(self, start: tuple[int, Stored] | None, backwards: bool, offset: int) -> list[int]:
+        """As `sids`, from the order."""
+        at = None if start is None else place_of(self.order, start[0])
+        if backwards:
+            end = len(self.order) if at is None else at
+            return [int(sid) for sid in self.order[max(0, end - PAGE_ROWS - 1) : end][::-1]]
+        begin = offset if at is None else at + 1
+        return [int(sid) for sid in self.order[begin : begin + PAGE_ROWS + 1]]
 
     def rows(self, sids: list[int]) -> list[tuple[Any, ...]]:
         """The rows with these numbers, in their order, from the store."""
@@ -136,6 +188,9 @@ class _Reader:
 
     def position(self, sid: int) -> int | None:
         """The place of a row among those asked for."""
+        if self.order is not None:
+            place = place_of(self.order, sid)
+            return None if place is None else place + 1
         if not self.quick:
             return None
         sort = self.asked.sort
