@@ -6,6 +6,7 @@ import io
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from ctnb.errors import CtnbError, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
 
+WINDOWS_TRIES, WINDOWS_PAUSE_S = 20, 0.1
+"""How often, and with which pauses, a file that somebody reads is moved over there."""
 _DOUBLE = "a key stands twice in the same mapping"
 """ruamel's own words quote the values of both."""
 _YAML_HINT = "Look at that line and the one before: indentation, colons and quotation marks."
@@ -105,10 +108,24 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
+        _move(Path(temporary), path)
     except BaseException:  # whatever ended it, no half-written file stays
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _move(temporary: Path, path: Path) -> None:
+    """Move in one step; Windows refuses as long as somebody reads the file, so there it is tried for two seconds."""
+    tries = WINDOWS_TRIES if os.name == "nt" else 1
+    for left in reversed(range(tries)):
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            if not left:
+                raise
+            time.sleep(WINDOWS_PAUSE_S)
+        else:
+            return
 
 
 def _yaml() -> YAML:

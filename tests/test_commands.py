@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +17,7 @@ import flow_projects as fp
 import pytest
 from click.testing import CliRunner, Result
 
-from ctnb import datasets, records, releases, templates
+from ctnb import datasets, projects, records, releases, templates
 from ctnb.cli.main import COMMANDS, SAID, cli
 from ctnb.kernels.pools import KernelPool
 from ctnb.portals import local
@@ -243,3 +246,17 @@ def released_rows(project: Project) -> int | None:
         return None
     with local.running(project) as url:
         return Socrata(url, local.credentials(project)).count(uid)
+
+
+def test_a_name_that_the_console_cannot_write_is_no_mistake_of_ctnb(tmp_path: Path) -> None:
+    """A Windows code page lacks most letters of the world: they are shown by their numbers."""
+    projects.init(tmp_path)
+    command = [sys.executable, "-m", "ctnb", "portal", "account", "add", "\N{CJK UNIFIED IDEOGRAPH-6771}"]
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout.split(b",")[0]) == (0, b"\\u6771")

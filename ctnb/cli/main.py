@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -99,6 +100,8 @@ def cli(ctx: click.Context, debug: bool) -> None:
 def main() -> None:
     """Run the command line; every end has an exit code of the reference's table."""
     os.environ.setdefault("RPY2_CFFI_MODE", "ABI")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may hold letters that a Windows code page lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -83,6 +83,19 @@ def _listening(url: str) -> None:
 
 
 @portal.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup(file: Path) -> None:
+    """Copy the embedded portal to the new FILE, for its owner only, while it is served or not."""
+    from ctnb.embedded.backups import back_up
+    from ctnb.portals import local
+
+    size = back_up(local.file(settings.project()), file)
+    click.echo(
+        f"{file}: {size:,} bytes. To go back: end the portal and put it in place of .ctnb/portal/portal.sqlite."
+    )
+
+
+@portal.command()
 @click.argument("name")
 def check(name: str) -> None:
     """Check the portal NAME of ctnb.yml without writing anything: a line for each thing."""
