@@ -160,7 +160,7 @@ def test_the_older_download_takes_its_own_parameters(portal: Running, towns: Ods
     ).json()
     assert [[-73.0, 41.3]] == [feature["geometry"]["coordinates"] for feature in found["features"]]
     wrong = requests.get(address, params={"format": "doc"}, timeout=60)
-    assert (400, "InvalidExportFormat") == (wrong.status_code, wrong.json()["error_code"])
+    assert (400, ["error"]) == (wrong.status_code, list(wrong.json()))
 
 
 def test_the_older_download_answers_a_stranger_with_a_page(portal: Running, towns: Ods) -> None:
@@ -170,6 +170,11 @@ def test_the_older_download_answers_a_stranger_with_a_page(portal: Running, town
     assert (200, "text/html") == (hidden.status_code, hidden.headers["Content-Type"].partition(";")[0])
     assert 200 == requests.get(address, params={"format": "json"}, auth=portal.auth, timeout=60).status_code
     missing = requests.get(portal.url + "/explore/dataset/nope/download/", timeout=60)
-    assert (404, "NotFoundResource") == (missing.status_code, missing.json()["error_code"])
+    assert (404, {"error": "The requested dataset nope does not exist."}) == (
+        missing.status_code,
+        missing.json(),
+    )
+    bad = requests.get(address, params={"apikey": "nope"}, timeout=60)
+    assert (401, {"error": "API key is not valid"}) == (bad.status_code, bad.json())
     page = requests.get(portal.url + "/explore/dataset/towns/", timeout=60)
     assert "towns" == json.loads(page.content)["dataset_id"]

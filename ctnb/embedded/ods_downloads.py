@@ -1,8 +1,8 @@
 """
 The older addresses of a dataset's page: /explore/dataset/<id>/, and its download, which many scripts still call.
 
-After the requests of the client odsclient and of scripts in public code. Somebody who may not read the records gets
-200 with the page to sign in, as live portals were seen to answer.
+After the requests of the client odsclient, the errors that it reads (`error` holds the message), and scripts in public
+code. Somebody who may not read the records gets 200 with the page to sign in, as live portals were seen to answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from .answers import HTML, Answer, Call, Names
-from .ods_answers import PAGE, OdsRefused, explore_error, moment, ods_route
+from .ods_answers import PAGE, OdsRefused, moment, ods_route
 from .ods_explore import export, readable, shown_as
 from .ods_exports import chunked
 from .ods_fields import from_document
@@ -47,17 +47,17 @@ def download(call: Call, connection: sqlite3.Connection, names: Names) -> Answer
     """GET /explore/dataset/<id>/download/: every record, as `format` says (csv, json, geojson, xls, parquet)."""
     form = call.option("format", "csv").lower()
     if form not in _FORMATS:
-        message = f"The export format is not one of {', '.join(_FORMATS)}."
-        raise explore_error(400, "InvalidExportFormat", message)
-    asked = replace(call, query=_newer(call))
+        raise OdsRefused(400, {"error": f"The export format is not one of {', '.join(_FORMATS)}."})
+    asked, refused = replace(call, query=_newer(call)), None
     try:
         if form == "json":
             return _records(asked, connection, names)
         return export(asked, connection, {**names, "format": _FORMATS[form]})
-    except OdsRefused as refused:
-        if refused.status != 403:
-            raise
-    return Answer(200, _SIGN_IN, HTML)
+    except OdsRefused as raised:
+        refused = raised
+    if refused.status == 403:
+        return Answer(200, _SIGN_IN, HTML)
+    raise OdsRefused(refused.status, {"error": refused.body.get("message") or refused.body["error"]})
 
 
 def _newer(call: Call) -> tuple[tuple[str, str], ...]:
