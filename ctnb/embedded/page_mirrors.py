@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from ctnb.values import text_array
+
 from .catalogue import View
 from .drafts import view_by_number
 from .page_filters import searched_texts
@@ -237,9 +239,12 @@ class Mirrors:
             if self._ended:
                 raise InterruptedError
             cells = [
-                pa.array(one, kind) for one, kind in zip(zip(*rows, strict=True), form.types, strict=True)
+                text_array(one)
+                if kind == pa.string()
+                else text_array(None if cell is None else str(cell) for cell in one).cast(kind)
+                for one, kind in zip(zip(*rows, strict=True), form.types, strict=True)
             ]
-            engine.register("batch", pa.table(cells, schema=form))
+            engine.register("batch", pa.Table.from_arrays(cells, schema=form))
             engine.execute(f"INSERT INTO {table} SELECT *, lower({texts}) FROM batch")
             engine.unregister("batch")
         return Mirror(engine, table)
