@@ -238,3 +238,21 @@ def test_lists_and_searches_show_nothing_private(private: Private) -> None:
         for uid in (*private.ids["view"], *private.ids["dataset"]):
             assert uid not in answer.text.replace(path, ""), (who, path)
     assert requests.get(f"{private.portal.url}/api/views.json?count=true", timeout=60).json() == {"count": 0}
+
+
+def test_a_workbook_that_asks_for_all_memory_fails_alone(portal: Running, tmp_path: Path) -> None:
+    """Two cells as far apart as can be, in six thousand bytes: the source fails, and the portal goes on."""
+    import xlsxwriter
+
+    file = tmp_path / "far.xlsx"
+    with xlsxwriter.Workbook(str(file)) as book:
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, CANARY)
+        sheet.write(1_048_575, 16_383, CANARY)
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    revision = draft_calls.open_revision(portal)
+    source = draft_calls.upload(portal, revision, file.read_bytes(), kind, chunk=1 << 20)
+    assert source["failed_at"] is not None
+    assert source["failure_details"]["type"] == "unparsable_file"
+    assert CANARY not in str(source) + portal.log.read_text()
+    assert portal.process.poll() is None

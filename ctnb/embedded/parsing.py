@@ -24,6 +24,7 @@ from .catalogue import field_name_of
 from .cells import TEXT, CellType, cell_type
 from .features import PLACES, Unreadable, read_features
 from .geometries import store_geometry
+from .sheets import NotRead, sheet
 from .workshop import engine_error, quoted
 
 COLUMN_LIMIT = 2000
@@ -231,16 +232,13 @@ def _named(header: list[str], width: int) -> tuple[Named, ...]:
 
 
 def _sheet(content: Path) -> Iterator[list[str | None]]:
-    """The rows of the first sheet, as text."""
-    import fastexcel
-
+    """The rows of the first sheet, as text. Raises Unparsable."""
+    why = ""
     try:
-        sheet = fastexcel.read_excel(content).load_sheet(0, header_row=None, dtypes="string")
-        batch = sheet.to_arrow()
-    except fastexcel.FastExcelError:
-        raise Unparsable("The file is not an Excel workbook that can be read") from None
-    columns = [column.to_pylist() for column in batch.columns]
-    return (list(row) for row in zip(*columns, strict=True))
+        return sheet(content, content.with_suffix(".arrow"))
+    except NotRead as error:
+        why = str(error)
+    raise Unparsable(why)
 
 
 def _parse_lists(engine: Any, rows: Iterator[list[str | None]], options: Options, into: Path) -> Parsed:
