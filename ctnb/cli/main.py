@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -112,9 +113,31 @@ def main() -> None:
     except Exception as error:  # the one place: a traceback may quote data, only --debug shows it
         if "--debug" in sys.argv:
             raise
+        if _is_full(error):
+            click.echo("There is no space left on the disk that ctnb writes to.", err=True)
+            click.echo("Make room, then do this again.", err=True)
+            sys.exit(3)
         click.echo(f"A mistake in ctnb: {type(error).__name__}. With --debug it shows where.", err=True)
         sys.exit(70)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a quota, a limit of a file's size."""
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether a full disk, a quota or a limit is behind an error: of this process's own writing, or of DuckDB's."""
+    said = os.strerror(errno.ENOSPC)
+    while True:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return True
+        if said in str(error):
+            return True
+        before = error.__cause__ or error.__context__
+        if before is None:
+            return False
+        error = before
 
 
 def _is_ours(error: click.ClickException) -> bool:
