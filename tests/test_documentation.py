@@ -144,7 +144,7 @@ def _unknown(shown: str) -> bool:
 def test_the_check_of_shown_commands_finds_wrong_ones() -> None:
     """A command or option that is not there is found, so an empty answer means something."""
     assert [
-        _unknown(f"ctnb {rest}") for rest in ("walk", "run x --fast", "runs fly", "portal serve --tls")
+        _unknown(f"ctnb {rest}") for rest in ("walk", "run x --fast", "runs fly", "portal serve --ssl")
     ] == [True] * 4
     assert [_unknown(f"ctnb {rest}") for rest in ("run SLUG --to STEP", "runs list --json", "--help")] == [
         False

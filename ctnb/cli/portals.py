@@ -91,7 +91,8 @@ def backup(file: Path) -> None:
 
     size = back_up(local.file(settings.project()), file)
     click.echo(
-        f"{file}: {size:,} bytes. To go back: end the portal and put it in place of .ctnb/portal/portal.sqlite."
+        f"{file}: {size:,} bytes. To go back: end the portal, put it in place of .ctnb/portal/portal.sqlite, and "
+        "remove the -wal and -shm beside it."
     )
 
 
