@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctnb import clock, datasets, digests, flows, leases, ledger, records, rendering, settings, spools
-from ctnb.errors import NameUnknown, UsageError
+from ctnb.errors import NameUnknown, PublishRefused, UsageError
 from ctnb.privacy import decisions
 from ctnb.records import RunRecord
 from ctnb.settings import Project
@@ -148,7 +148,8 @@ def _record(project: Project, batch: Batch) -> RunRecord | None:
 
 def _check_not_sent(slug: str, batch: Batch, record: RunRecord | None) -> None:
     """A run that was interrupted while it sent, or that released: its rows may be on the portal."""
-    if record is None or (batch.held.get("status") == "failed" and not batch.held.get("run")):
+    unclear = not batch.held.get("run") and batch.held.get("exit_code") == PublishRefused.exit_code
+    if record is None or unclear:  # delivering it found out that only a person can tell
         return
     if record.release or (record.status == "interrupted" and record.send):
         raise UsageError(

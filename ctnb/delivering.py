@@ -188,7 +188,10 @@ def _deliver(project: Project, dataset: Dataset, batch: Batch, seen: Seen | None
 def _hint(record: RunRecord, failure: CtnbError | None) -> str:
     """What to do about a batch that was not confirmed; a run's own words speak of its source."""
     if record.status == "waiting":
-        return f'ctnb decide {record.run} approve --reason "..." (--standing for all that follow); then push again.'
+        return (
+            f"ctnb review {record.run} says what was found. Decide: ctnb decide {record.run} approve --standing "
+            f'--reason "..."; then: ctnb push {record.dataset}'
+        )
     if record.status in HELD:
         return f"ctnb review {record.run} says what was found."
     return failure.hint if failure else ""

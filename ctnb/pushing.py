@@ -140,7 +140,14 @@ def push(
         while not at.feed.over and not (at.strict and at.refused):
             if not _room(at, endless):
                 break
-            numbered = at.feed.take(batch_rows, every_s, until=at.next_try if at.stuck or at.busy else None)
+            until = at.next_try if at.stuck or at.busy else None
+            try:
+                numbered = at.feed.take(batch_rows, every_s, until=until)
+            except OSError as error:
+                at.end(
+                    LockHeld.exit_code, f"Reading broke off after line {at.last_line:,}: {error.strerror}."
+                )
+                break
             _take(at, numbered)
             _deliver(at)
         _at_the_end(at)
