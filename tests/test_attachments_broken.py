@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from exactly_once import Steps, forked, load_libraries
 from portal_conformance import ALL, COLUMNS, NUMBERS, START, Place
 from portal_fixture import Running, running_portal
@@ -16,7 +17,9 @@ from test_portal_conformance import socrata
 
 from ctnb.attachments import Copy
 from ctnb.contracts.publication import Metadata
+from ctnb.embedded.accounts import add_account
 from ctnb.embedded.ods_keys import add_api_key
+from ctnb.errors import ApprovalAwaited
 from ctnb.portals import attaching
 from ctnb.portals.interface import Attachments, Change, Described
 from ctnb.portals.opendatasoft import OpendatasoftPortal
@@ -129,3 +132,25 @@ def test_files_arrive_once_whatever_breaks(
         while how[-1] != "done" and len(how) < TRIES:
             how.append(forked(disturbed(publish, 0, fault, kinds), told))
         assert (number, how[-1], place.attached(), place.rows()) == (number, "done", wanted, ALL), how
+
+
+def test_one_approval_opens_rows_and_files(tmp_path: Path) -> None:
+    """Where the portal has an approver of its own, both wait in one revision, which is submitted once."""
+    with running_portal(tmp_path, "--approval") as asking:
+        approver = add_account(asking.file, "Ada Approver", "publisher")
+        place = made(asking, tmp_path / "case", "socrata")
+        files = Attachments((place.copy("guide.txt", b"a guide"),))
+        change = Change("replace", place.table(START), COLUMNS, place.key, "the-token", files=files)
+        for _ in range(2):
+            with pytest.raises(ApprovalAwaited):
+                place.portal.send(place.dataset_id, change, place.journal)
+        assert (place.attached(), place.rows()) == ({}, [])
+        listed = asking.ask("GET", f"/api/views/{place.dataset_id}/approvals?status=pending").json()
+        assert len(listed) == 1
+        path = f"/api/views/{place.dataset_id}/approvals/{listed[0]['id']}?method=updateOutcomeEnd&status=approved"
+        assert requests.put(asking.url + path, auth=approver, timeout=60).ok
+        place.portal.settle(place.dataset_id, place.journal)
+        assert place.portal.send(place.dataset_id, change, place.journal).already
+        finish(place, files)
+        assert (place.attached(), place.rows()) == ({"guide.txt": files.wanted[0].digest}, ALL)
+        assert len(asking.ask("GET", f"/api/publishing/v1/revision/{place.dataset_id}").json()) == 1
