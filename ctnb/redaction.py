@@ -129,6 +129,7 @@ def _in_rejects(text: str, path: Path) -> set[tuple[str, str]]:
     cells: set[str] = set()
     for (original,) in rows:
         said = json.loads(original)
-        cells |= {str(cell) for cell in (said.values() if isinstance(said, dict) else said)}
+        given = said.values() if isinstance(said, dict) else said
+        cells |= {str(cell) for cell in given if not isinstance(cell, bool | None)}
     low = text.lower()
     return {("a rejected row", cell) for cell in cells if len(cell) >= SHORTEST and cell.lower() in low}

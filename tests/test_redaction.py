@@ -73,6 +73,20 @@ def test_cells_of_rejected_rows_are_taken_out_too(tmp_path: Path) -> None:
     assert redact("seven Xanthippe Quillfeather") == " ".join([removed] * 3)
 
 
+def test_an_empty_cell_of_a_rejected_row_takes_no_word_out(tmp_path: Path) -> None:
+    """It is no text: "none" stayed out of every message of a run whose rejected row had one."""
+    columns = [{"name": "n", "type": "integer"}, {"name": "a", "type": "text", "role": "plain"}]
+    said = {"format": 1, "title": "A", "source": {"path": "a.csv"}, "columns": columns}
+    contract = Contract.model_validate({**said, "rejects": {"at_most_share": 1}})
+    folder, work = tmp_path / "notebooks" / "a", tmp_path / "work"
+    folder.mkdir(parents=True)
+    work.mkdir()
+    (folder / "a.csv").write_text("n,a\nseven,\n")
+    reading_files.read(Dataset("a", folder, contract, ""), work)
+    redact = redaction.redactor([work])
+    assert redact("allowed: none, not true") == "allowed: none, not true"
+
+
 def outputs(*made: Any) -> Any:
     """A notebook with one cell that has these outputs."""
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=list(made))])
