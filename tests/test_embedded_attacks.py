@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import random
 import re
 import socket
 import subprocess
@@ -256,3 +258,78 @@ def test_a_workbook_that_asks_for_all_memory_fails_alone(portal: Running, tmp_pa
     assert source["failure_details"]["type"] == "unparsable_file"
     assert CANARY not in str(source) + portal.log.read_text()
     assert portal.process.poll() is None
+
+
+TEXTS = (
+    "", "0", "-1", "9" * 30, "'", "' OR 1=1 --", "\x00", "%", "\u202e", "null", "[]", "..", "../../etc/passwd",
+    "\r\nX: y", "1e999", "NaN", "count(*)", ":id", ":*", "x" * 5000, "(" * 300, "not " * 300, "- " * 400,
+    "k like '%a%b%c'", "2020-02-30", "9999-12-31", "POINT (nan inf)", "within_box(p, 1, 2, 3, 4)", "<script>",
+    "javascript:alert(1)", "=cmd|x", "k = 'a' and n > 1", "sum(n)", "k asc", "select *", "case when n then 1 end",
+)  # fmt: skip
+"""What stands where something else is expected."""
+PARAMETERS = (
+    "$select", "$where", "$order", "$group", "$having", "$limit", "$offset", "$q", "$query", "method", "value",
+    "limit", "offset", "page", "q", "ids", "order", "order_by", "select", "where", "group_by", "refine", "lang",
+    "timezone", "facet", "rows", "format", "filename", "userEmail", "sort", "k", "n", "delimiter", "open",
+)  # fmt: skip
+KEYS = (
+    "name", "fieldName", "dataTypeName", "columns", "metadata", "attachments", "k", "n", "p", ":id", ":deleted",
+    "query", "action", "type", "permission", "output_schema_id", "notes", "source_type", "parse_options",
+    "header_count", "output_columns", "transform", "transform_expr", "filename", "userEmail", "dataset_id",
+    "is_restricted", "value", "params", "datasource", "label", "permissions", "chunks", "control", "queryString",
+    "modifyingViewUid", "position", "rowIdentifier", "tags", "fields", "security", "data_action", "assetId",
+)  # fmt: skip
+BODIES = (b"", b"{", b"\xff\xfe", b"[" * 5000, b'{"a":' * 3000, b"null", b'k,n\n"', b'{"name": "\\ud83d"}')
+
+
+def a_value(pick: random.Random, depth: int = 0) -> Any:
+    """Any JSON."""
+    kind = pick.random()
+    if depth > 2 or kind < 0.6:
+        return pick.choice([None, True, 0, -1, 1.5, 1e308, 10**30, *TEXTS])
+    if kind < 0.75:
+        return [a_value(pick, depth + 1) for _ in range(pick.randint(0, 3))]
+    return {pick.choice(KEYS): a_value(pick, depth + 1) for _ in range(pick.randint(1, 4))}
+
+
+def is_documented(answer: requests.Response) -> bool:
+    """Whether an error is one of the envelopes: JSON with a message and a code, or a page; never a traceback."""
+    if answer.status_code < 400 or answer.request.method == "HEAD":
+        return answer.status_code < 400
+    if "html" in answer.headers["Content-Type"]:
+        return answer.status_code < 500 and "Traceback" not in answer.text
+    said = json.loads(answer.content)
+    known = {"message", "error", "error_code", "errorCode", "key", "detail", "errors", "code", "type"}
+    return answer.status_code < 500 and isinstance(said, dict) and not known.isdisjoint(said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_sent_is_answered_as_documented(private: Private, seed: int) -> None:
+    """Every route, with values that are none, in addresses, parameters and bodies: no fault, no bare error."""
+    pick, found = random.Random(seed), []
+    ids = {name: (*several, *several, "1", "no-such") for name, several in private.ids.items()}
+    routes = [one for one in server.ROUTES if one.method != "DELETE"]
+    with requests.Session() as session:
+        session.auth = private.portal.auth
+        for _ in range(600):
+            route = pick.choice(routes)
+            path = pick.choice(list(itertools.islice(addresses(route, ids), 60)))
+            query = [(pick.choice(PARAMETERS), pick.choice(TEXTS)) for _ in range(pick.randint(0, 3))]
+            body: dict[str, Any] = {}
+            if route.method != "GET" and pick.random() < 0.7:
+                body = {"json": {pick.choice(KEYS): a_value(pick) for _ in range(pick.randint(1, 4))}}
+            elif route.method != "GET":
+                body = {"data": pick.choice(BODIES), "headers": {"Content-Type": "application/json"}}
+            answer = session.request(
+                route.method,
+                private.portal.url + path,
+                params=query,
+                timeout=60,
+                allow_redirects=False,
+                **body,
+            )
+            if not is_documented(answer):
+                found.append(f"{route.method} {path} {answer.status_code}: {query} {str(body)[:300]}")
+    assert found == []
+    assert "Traceback" not in private.portal.log.read_text()
