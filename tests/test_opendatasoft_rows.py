@@ -234,7 +234,7 @@ FAULTS = [
      "400, ODSQLError"),
     ("/records", Reply(b'{"errorcode":10002,"error":"%s","reset_time":"2024-03-02T00:00:00Z"}' % CANARY.encode(), 429),
      SourceFailed, "left alone for 3,600 seconds"),
-    ("/exports/jsonl", Reply(b'{"status_code":418,"error_key":"InvalidQueryException"}', 418), SourceFailed, "418, InvalidQueryException"),
+    ("/exports/jsonl", Reply(b'{"status_code":418,"error_key":"not_found"}', 418), SourceFailed, "418, not_found"),
 ]  # fmt: skip
 
 
