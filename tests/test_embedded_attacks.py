@@ -333,3 +333,13 @@ def test_whatever_is_sent_is_answered_as_documented(private: Private, seed: int)
                 found.append(f"{route.method} {path} {answer.status_code}: {query} {str(body)[:300]}")
     assert found == []
     assert "Traceback" not in private.portal.log.read_text()
+
+
+def test_a_portal_that_has_read_files_ends_cleanly(tmp_path: Path) -> None:
+    """SIGTERM after an upload: no traceback, the address is withdrawn, and the code is 0."""
+    with running_portal(tmp_path) as portal:
+        draft_calls.published(portal, "id,n\n1,2\n")
+        portal.process.terminate()
+        assert portal.process.wait(30) == 0
+        assert not portal.address_file.exists()
+        assert "Traceback" not in portal.log.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sqlite3
@@ -112,7 +113,10 @@ class Workshop:
         """Stop the work under way and wait for the worker."""
         self._ending.set()
         if self._engine is not None:
-            self._engine.interrupt()
+            import duckdb
+
+            with contextlib.suppress(duckdb.ConnectionException):  # its work is done, and it is closed
+                self._engine.interrupt()
         self._worker.shutdown(cancel_futures=True)
         self.mirrors.close()
 
