@@ -17,7 +17,6 @@ from ctnb.datasets import Dataset
 from ctnb.errors import SettingsInvalid
 from ctnb.portals import schedules
 from ctnb.portals.interface import Portal
-from ctnb.portals.opendatasoft import OpendatasoftPortal
 from ctnb.portals.schedules import Schedule
 from ctnb.settings import Project
 
@@ -72,7 +71,11 @@ def standing(project: Project, dataset: Dataset, portal: Portal, dataset_id: str
     Writes nothing. Raises UsageError for words that are no schedule, SettingsInvalid, PortalFailed.
     """
     words = kept(dataset, portal.name)
-    if not words or not isinstance(portal, OpendatasoftPortal):
+    if not words:
+        return None
+    from ctnb.portals.opendatasoft import OpendatasoftPortal  # few publish there
+
+    if not isinstance(portal, OpendatasoftPortal):
         return None
     home = schedules.zone(project.settings.zone)
     asked = schedules.parse(words, hourly=project.portal(portal.name).hourly)
@@ -91,6 +94,8 @@ def renew(project: Project, dataset: Dataset, portal: Portal, dataset_id: str) -
 
     A schedule that the portal does not have at all is set too. Raises what `standing` raises.
     """
+    from ctnb.portals.opendatasoft import OpendatasoftPortal  # few publish there
+
     found = standing(project, dataset, portal, dataset_id)
     if found is None or found.holds or not isinstance(portal, OpendatasoftPortal):
         return None
