@@ -430,7 +430,9 @@ def test_the_catalogue_is_filtered_sorted_and_marked(portal: Running) -> None:
 
     def titles(query: str, *, signed: bool = False) -> list[tuple[str, str]]:
         text = portal.ask("GET", f"/?q=quokka{query}", signed=signed).text
-        return re.findall(r'<h3[^>]*><a href="/d/[^"]*">([^<]*)</a>( <span class="badge held">Private)?', text)
+        return re.findall(
+            r'<h3[^>]*><a href="/d/[^"]*">([^<]*)</a>( <span class="badge held">Private)?', text
+        )
 
     assert titles("") == [("Quokka sightings", ""), ("Quokka births", "")]
     assert titles("&sort=name") == [("Quokka births", ""), ("Quokka sightings", "")]
