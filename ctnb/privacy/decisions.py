@@ -31,9 +31,9 @@ TOLERANCE = Fraction(0)
 """How far a share may rise above the approved one under a standing decision."""
 FEWEST_CHARACTERS = 10
 LOCAL = "embedded"
-NOT_NEEDED = "not needed: local portal"
-"""Why a decision for the embedded portal needs no second pair of eyes."""
 """The kind of portal that needs no second pair of eyes."""
+NOT_NEEDED = "not needed: local portal"
+"""What a decision for such a portal says of them."""
 
 Verdict = Literal["approve", "refuse"]
 About = Literal["rows", "public"]
