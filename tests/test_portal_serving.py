@@ -20,9 +20,10 @@ from click.testing import CliRunner
 from ctnb import projects, settings
 from ctnb.cli.main import cli
 from ctnb.cli.portals import portal
+from ctnb.embedded import server
 from ctnb.embedded.flags import FLAGS, given
 from ctnb.embedded.server import Options
-from ctnb.errors import PortalFailed
+from ctnb.errors import LockHeld, PortalFailed
 from ctnb.portals import local
 from ctnb.settings import Project
 
@@ -84,6 +85,15 @@ def test_a_second_one_on_the_same_file_is_refused(project: Project, monkeypatch:
     with served(project) as line:
         refused = CliRunner().invoke(cli, ["portal", "serve", "--port", "0"])
     assert f"runs already, at {line.split()[3].rstrip('/')}." in refused.output
+
+
+def test_two_processes_never_serve_one_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the second knows of the first: the file itself is held, until its process ends or is killed."""
+    monkeypatch.setattr(server, "TAKEOVER_S", 0.0)
+    with served(project):
+        local.address_file(project).unlink()
+        with pytest.raises(LockHeld, match=r"portal\.sqlite is in use by process"):
+            server.serve(local.file(project))
 
 
 def test_a_port_that_is_taken_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ctnb.errors import CtnbError
 
 from .flags import FLAGS, given
 from .server import serve
@@ -23,7 +26,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 
 
 def main() -> None:
-    """Read the options and serve."""
+    """Read the options and serve; what is refused is said in a line, and its exit code is that of `ctnb`."""
     parser = argparse.ArgumentParser(prog="python -m ctnb.embedded", description=__doc__)
     parser.add_argument(
         "--file", type=Path, required=True, help="The SQLite file; made when it is not there."
@@ -37,7 +40,11 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    serve(told["file"], address_file=told["address_file"], **options)
+    try:
+        serve(told["file"], address_file=told["address_file"], **options)
+    except CtnbError as error:
+        error.show()
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

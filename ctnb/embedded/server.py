@@ -24,6 +24,7 @@ import tornado.netutil
 import tornado.web
 
 from ctnb.errors import UsageError
+from ctnb.locks import boot_id, hold
 
 from . import (
     approvals,
@@ -75,6 +76,8 @@ ROUTES: tuple[Route, ...] = (
 )
 BODY_LIMIT_BYTES = 512 * 2**20
 END_S = 10.0
+TAKEOVER_S = END_S + 5.0
+"""How long the next portal waits for one that is ending."""
 """How long a clean end waits for requests under way."""
 
 
@@ -123,7 +126,8 @@ def serve(file: Path, **options: Any) -> None:
     Serve the portal in `file` until SIGTERM or SIGINT, then end requests under way and close the file.
 
     `options` are those of Options. Raises UsageError for a `host` that is not loopback without `names`, for a
-    port that is taken, and for a certificate that cannot be used.
+    port that is taken, and for a certificate that cannot be used; LockHeld while another process serves the file:
+    two would work off the same jobs.
     """
     given = Options(**options)
     if not _loopback(given.host) and not given.names:
@@ -132,7 +136,8 @@ def serve(file: Path, **options: Any) -> None:
     for name in _QUOTING:
         logging.getLogger(name).addFilter(_without_words)
     tls = _tls(file, given)
-    with _listening(given.host, given.port) as listener:
+    serving = hold(file.with_name(file.name + ".serving"), wait_s=TAKEOVER_S)
+    with _listening(given.host, given.port) as listener, serving:
         asyncio.run(_serve(listener, file, given, tls))
 
 
@@ -235,16 +240,19 @@ def _end_signals() -> asyncio.Event:
 
 
 def _announce(given: Options, listener: socket.socket, scheme: str) -> None:
-    """Write the address in one step, so that whoever waits for the file reads it whole."""
+    """Write the address in one step, so that whoever waits for the file reads it whole; then say it."""
     address_file = given.address_file
     shown = f"[{given.host}]" if ":" in given.host else given.host
     url = f"{scheme}://{shown}:{listener.getsockname()[1]}"
+    if address_file is not None:
+        _write_address(address_file, url, given.clock())
     log.info("listening on %s", url)
     if given.listening:
         given.listening(url)
-    if address_file is None:
-        return
-    body = {"url": url, "pid": os.getpid(), "boot_id": _boot_id(), "started": given.clock()}
+
+
+def _write_address(address_file: Path, url: str, started: float) -> None:
+    body = {"url": url, "pid": os.getpid(), "boot_id": boot_id(), "started": started}
     handle, name = tempfile.mkstemp(dir=address_file.parent, prefix=".address-")
     with os.fdopen(handle, "w", encoding="utf-8") as temporary:
         json.dump(body, temporary)
@@ -258,10 +266,3 @@ def _withdraw(address_file: Path | None) -> None:
     with contextlib.suppress(OSError, ValueError):
         if json.loads(address_file.read_text(encoding="utf-8")).get("pid") == os.getpid():
             address_file.unlink()
-
-
-def _boot_id() -> str:
-    """The kernel's name for this boot, so that an older pid is not taken for ours; else empty."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return ""

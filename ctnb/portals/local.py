@@ -53,7 +53,7 @@ def address(project: Project) -> str | None:
     session.trust_env = False
     try:
         answer = session.get(
-            f"{url}/api/catalog/v1?limit=0", timeout=5, verify=str(trusted) if trusted else True
+            f"{url}/api/catalog/v1?limit=0", timeout=(5, 30), verify=str(trusted) if trusted else True
         )
     except requests.exceptions.SSLError:
         pass  # below, outside of the cause
