@@ -19,7 +19,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = """
 clock errors values
-clients declarations digests documents embedded kernels locks papermills reports snapshots sources
+locks
+clients declarations digests documents embedded kernels papermills reports snapshots sources
 secrets
 contracts
 datasets demo ledger places settings stepfiles
