@@ -24,13 +24,13 @@ WAIT_S = 30.0
 @contextmanager
 def hold(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     """
-    Hold the lock file `path` for the body.
+    Hold the lock file `path`, which is for its owner only, for the body.
 
     Beside it, `<path>.holder` says who holds it: host, boot id, pid and since when.
     Raises LockHeld after `wait_s` seconds, naming the holder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path, timeout=wait_s)
+    lock = filelock.FileLock(path, timeout=wait_s, mode=0o600)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -40,6 +40,7 @@ def hold(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
         ) from None
     holder = path.with_suffix(path.suffix + ".holder")
     try:
+        holder.touch(mode=0o600)
         holder.write_text(json.dumps(me()), encoding="utf-8")
         yield
     finally:

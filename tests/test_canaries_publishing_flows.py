@@ -341,7 +341,7 @@ def test_pushed_records_stand_in_the_spool_alone(bench: Bench) -> None:
     assert "2 of 4 lines are no records" in bench.ctnb("push", SLUG, "-", stdin=given)
     bench.portal.again(lambda number, asked: "busy")
     down = bench.ctnb("push", SLUG, "-", stdin=lines({"counter": "key-of-row-9", "bicycles": 9}))
-    assert "batches wait on disk" in down
+    assert "1 batch waits on disk" in down
     spool = bench.project.root / ".ctnb" / "spool"
     assert fp.found_in(spool, ["key-of-row-9", "Zyxwyn Quillfeatherax"]) != {}
     bench.portal.again(writes("a refusal", "/resource/"))
