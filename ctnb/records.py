@@ -403,9 +403,8 @@ def find_folder(project: Project, run: str) -> Path:
 
 def all_records(project: Project) -> list[RunRecord]:
     """Every record of the project, oldest first."""
-    return [
-        load(path) for path in sorted(project.runs.glob("*/*/run.json"), key=lambda path: path.parent.name)
-    ]
+    found = map(load, project.runs.glob("*/*/run.json"))
+    return sorted(found, key=lambda record: (record.started, record.run))
 
 
 def event(project: Project, record: RunRecord, kind: str, facts: Mapping[str, Any] | None = None) -> None:

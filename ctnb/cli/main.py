@@ -116,6 +116,9 @@ def main() -> None:
         if _is_full(error):
             click.echo("There is no space left on the disk that ctnb writes to.", err=True)
             click.echo("Make room, then do this again.", err=True)
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), 1
+            )  # what is left of the output is not tried again at the end
             sys.exit(3)
         click.echo(f"A mistake in ctnb: {type(error).__name__}. With --debug it shows where.", err=True)
         sys.exit(70)
