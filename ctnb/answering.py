@@ -303,9 +303,9 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
     cleared = clearance(at, review)
     if not cleared.cleared:
         raise ReviewNotCleared(f"Nothing was sent: {cleared.why}", state=cleared.state)
-    number = f"{at.record.run}-{1 + (at.record.seal or 0)}"
+    number, copies = f"{at.record.run}-{1 + (at.record.seal or 0)}", _copies(at, review)
     done = publishing.publish(
-        at.project, at.dataset, table, review, at.record.portal, release=number, copies=_copies(at, review),
+        at.project, at.dataset, table, review, at.record.portal, release=number, copies=copies,
         work=at.folder("publish"), sent=at.record.send, removes=guards.removal_reason(at.record),
         planned=lambda plan: _note_plan(at, plan),
         before_send=lambda plan, dataset_id: _note_send(at, plan, dataset_id),
@@ -317,7 +317,7 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
         rows_after=receipt.rows_after, digest=table.digest, whole=done.whole, version=done.delivered.version,
         decision=decision.id if decision else None, position=_position(at), at=clock.stamp(),
         opening=done.opened_by.decision.id if receipt.public and done.opened_by.decision else None,
-        attachments=_attached(at, review, done.delivered.files),
+        attachments=_attached(copies, done.delivered.files),
     )  # fmt: skip
     if receipt.opening:
         at.update(draft=facts)
@@ -334,11 +334,10 @@ def _publish(at: Supervisor, table: Table) -> Receipt:
     return receipt
 
 
-def _attached(at: Supervisor, review: Review, ids: Mapping[str, str]) -> tuple[AttachmentFacts, ...]:
+def _attached(copies: tuple[Copy, ...], ids: Mapping[str, str]) -> tuple[AttachmentFacts, ...]:
     """The files beside the rows that were released, with the `ids` that the portal gave them."""
     return tuple(
-        AttachmentFacts(name=one.name, bytes=one.size, digest=one.digest, id=ids[one.name])
-        for one in _copies(at, review)
+        AttachmentFacts(name=one.name, bytes=one.size, digest=one.digest, id=ids[one.name]) for one in copies
     )
 
 

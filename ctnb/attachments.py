@@ -9,6 +9,7 @@ the copies are ever sent.
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,6 +52,11 @@ class Copy:
     digest: str
     """SHA-256 of its bytes, plain."""
     path: Path
+
+    @property
+    def kind(self) -> str:
+        """The MIME type that goes with its name."""
+        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
     def read(self) -> bytes:
         """Its bytes, which are hashed again. Raises RecordBroken when they are others."""

@@ -210,12 +210,8 @@ def open_table(path: Path, *, file_digest: str | None = None, digest: str | None
 
 def check_file(table: Table) -> None:
     """Raise RecordBroken when the file of `table` is not what it was when it was opened."""
-    _check_file(table.path, table.file_digest)
-
-
-def _check_file(path: Path, file_digest: str) -> None:
-    if not path.is_file() or digests.of_file(path) != file_digest:
-        raise _changed(path)
+    if not table.path.is_file() or digests.of_file(table.path) != table.file_digest:
+        raise _changed(table.path)
 
 
 def _changed(path: Path) -> RecordBroken:

@@ -6,7 +6,6 @@ Protocol: the vendor's Automation API v1.0, `/datasets/<uid>/attachments/`, mult
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -17,8 +16,6 @@ from ctnb.portals import attaching
 from ctnb.portals.attaching import FileChange
 from ctnb.portals.interface import PortalFile
 from ctnb.portals.journal import Journal
-
-STREAM = "application/octet-stream"
 
 
 @understood
@@ -48,8 +45,7 @@ def attach(
     path = f"/datasets/{uid}/attachments/"
     for one in changes:
         if one.copy:
-            kind = mimetypes.guess_type(one.name)[0] or STREAM
-            made = client.ask("POST", path, files={"file": (one.name, one.copy.read(), kind)})
+            made = client.ask("POST", path, files={"file": (one.name, one.copy.read(), one.copy.kind)})
             journal.note(token, attaching.SENT, name=one.name, id=str(made["uid"]), digest=one.copy.digest)
         for found in one.goes:
             client.ask("DELETE", f"{path}{quote(found, safe='')}/", missing=True)

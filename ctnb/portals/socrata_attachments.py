@@ -7,7 +7,6 @@ and a later list takes the place of an earlier one. So the list is read, changed
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,6 @@ from ctnb.clients.dsmapi import Dsmapi, Revision
 from ctnb.clients.exchanges import Exchange, said
 from ctnb.portals import attaching
 from ctnb.portals.interface import Attachments, PortalFile
-
-STREAM = "application/octet-stream"
 
 
 def attached(exchange: Exchange, dataset_id: str) -> tuple[PortalFile, ...]:
@@ -31,11 +28,6 @@ def digest(exchange: Exchange, dataset_id: str, file: PortalFile) -> str:
     query = {"download": "true", "filename": file.name}
     found = exchange.digest(f"/api/views/{dataset_id}/files/{file.id}", query)
     return found or exchange.digest(f"/api/assets/{file.id}", {"download": "true"})
-
-
-def kind_of(name: str) -> str:
-    """The MIME type that goes with a file's name."""
-    return mimetypes.guess_type(name)[0] or STREAM
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class Filing:
         for copy in (one.copy for one in changes if one.copy):
             found = arrived.get(copy.digest)
             if not found:
-                found = dsmapi.attach(revision, copy.name, kind_of(copy.name), copy.read())
+                found = dsmapi.attach(revision, copy.name, copy.kind, copy.read())
                 note(attaching.SENT, revision=revision.seq, name=copy.name, id=found, digest=copy.digest)
             listed.append({"name": copy.name, "filename": copy.name, "asset_id": found, "blob_id": None})
         dsmapi.set_attachments(revision, listed)
