@@ -8,8 +8,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ctnb import clock, datasets, digests, flows, leases, ledger, records, rendering, settings, spools
-from ctnb.errors import NameUnknown, PublishRefused, UsageError
+from ctnb import (
+    clock,
+    datasets,
+    delivering,
+    digests,
+    flows,
+    leases,
+    ledger,
+    records,
+    rendering,
+    settings,
+    spools,
+)
+from ctnb.errors import PublishRefused, UsageError
 from ctnb.privacy import decisions
 from ctnb.records import RunRecord
 from ctnb.settings import Project
@@ -99,7 +111,7 @@ def discard(slug: str, *, reason: str, batch: int | None = None, project: Projec
     with flows.hold_dataset(project, slug):
         leases.reap(project)
         chosen = _chosen(slug, spools.waiting(project, slug), batch)
-        record = _record(project, chosen)
+        record = delivering.record_of(project, chosen)
         _check_not_sent(slug, chosen, record)
         count, digest = chosen.count(), digests.keyed(digests.of_file(chosen.path), project.key)
         ledger.append(project.ledger, KIND, {
@@ -138,12 +150,6 @@ def _chosen(slug: str, waiting: list[Batch], number: int | None) -> Batch:
             f"--number {found[0].number}",
         )
     return found[0]
-
-
-def _record(project: Project, batch: Batch) -> RunRecord | None:
-    with suppress(NameUnknown):
-        return records.find(project, batch.began.run) if batch.began else None
-    return None
 
 
 def _check_not_sent(slug: str, batch: Batch, record: RunRecord | None) -> None:

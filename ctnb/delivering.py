@@ -148,7 +148,7 @@ def _marker(project: Project, dataset: Dataset, batch: Batch) -> str:
     base = releases.newest(project, dataset.slug, portal)
     entries = ledger.entries(project.ledger)
     decided = sum(one.kind == decisions.KIND and one.facts.get("dataset") == dataset.slug for one in entries)
-    record = _record(project, batch)
+    record = record_of(project, batch)
     said = [
         dataset.fingerprint, project.fingerprint, __version__, base.facts.release if base else "", decided,
         record.status if record else "",
@@ -156,7 +156,7 @@ def _marker(project: Project, dataset: Dataset, batch: Batch) -> str:
     return digests.of_bytes(digests.canonical_json(said))
 
 
-def _record(project: Project, batch: Batch) -> RunRecord | None:
+def record_of(project: Project, batch: Batch) -> RunRecord | None:
     """The record of the run that began to deliver the batch."""
     try:
         return records.find(project, batch.began.run) if batch.began else None
@@ -204,7 +204,7 @@ def _joined(stack: ExitStack, project: Project, dataset: Dataset, batch: Batch) 
     Not when another release came since: its table was made on top of an older one. Raises PublishRefused when only
     a key could tell whether the records arrived before that, and there is none.
     """
-    began, record = batch.began, _record(project, batch)
+    began, record = batch.began, record_of(project, batch)
     if began is None or record is None:
         return None
     base = releases.newest(project, dataset.slug, str(batch.head["portal"]))
